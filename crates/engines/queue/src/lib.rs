@@ -1,0 +1,1 @@
+//! Message queues over a durable, group-committed journal. Knows no AWS API.

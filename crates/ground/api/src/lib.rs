@@ -1,0 +1,12 @@
+//! The AWS operations that Millpond implements, as traits and types, and the ports between services.
+//!
+//! Invariants:
+//! - The generated files hold exactly the operations of `models/`; a trait has no default methods, so that a listed
+//!   operation is an implemented one.
+//! - A service reaches another only through what stands here.
+//!
+//! Knows no implementation.
+
+mod call;
+
+pub use call::{AccountId, Call, Endpoint, Identity, Principal, Protocol, Region, RequestId};

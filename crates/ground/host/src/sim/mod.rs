@@ -1,0 +1,1 @@
+//! Simulations: a clock, ids and a disk that one seed replays.

@@ -1,0 +1,1 @@
+//! Control-plane rows with revisions, on SQLite.

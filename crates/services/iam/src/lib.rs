@@ -1,0 +1,1 @@
+//! Access keys: who signed a request.

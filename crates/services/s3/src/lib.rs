@@ -1,0 +1,1 @@
+//! Amazon S3: buckets, objects, policies and websites, on s3s.

@@ -1,0 +1,1 @@
+//! Amazon SQS over the queue engine.

@@ -1,0 +1,2 @@
+//! Millpond's task runner: cargo x help.
+fn main() {}
