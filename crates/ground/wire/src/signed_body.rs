@@ -1,0 +1,201 @@
+//! [`SignedBody`]: a request's body, held against what its signature promised while it streams by.
+//!
+//! Invariants:
+//! - The body ends without error only if its bytes are the signed ones: whoever reads it commits nothing before it saw
+//!   the end (`None`), and throws away what it wrote on an error.
+//! - No copy and no buffer: a piece of payload is a slice of what came in.
+
+use std::error::Error;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::ApiError;
+use crate::aws_chunked::{ChunkError, Decoder};
+use crate::signature::hex_string;
+
+/// Why a body was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The connection failed; there is nobody to tell.
+    #[error("the request's body ended early: {0}")]
+    Transport(#[source] Box<dyn Error + Send + Sync>),
+    /// The body is not the one that was signed.
+    #[error("the body hashes to {computed}, not to the signed {claimed}")]
+    ContentSha256Mismatch {
+        /// `x-amz-content-sha256`.
+        claimed: String,
+        /// The body's real SHA-256.
+        computed: String,
+    },
+    /// A streamed upload is malformed or wrongly signed.
+    #[error(transparent)]
+    Chunked(#[from] ChunkError),
+}
+
+impl BodyError {
+    /// In S3's words; `None` when the connection failed.
+    pub fn to_s3(&self) -> Option<ApiError> {
+        match self {
+            Self::Transport(_) => None,
+            Self::ContentSha256Mismatch { .. } => Some(ApiError::sender(
+                "XAmzContentSHA256Mismatch",
+                "The provided 'x-amz-content-sha256' header does not match what was computed.",
+            )),
+            Self::Chunked(error) => Some(error.to_s3()),
+        }
+    }
+}
+
+/// What the signature promised about a body.
+#[derive(Debug)]
+pub enum Promise {
+    /// Nothing.
+    Nothing,
+    /// Its SHA-256.
+    Sha256([u8; 32]),
+    /// Its framing, and in it the chunks' signatures.
+    Chunked(Box<Decoder>),
+}
+
+#[derive(Debug)]
+enum Check {
+    Nothing,
+    Sha256 { claimed: [u8; 32], hash: Sha256 },
+    Chunked { decoder: Box<Decoder>, input: Bytes, handed_out: u64 },
+    /// The verdict was good.
+    Over,
+    /// The verdict was bad: nothing more comes out.
+    Failed,
+}
+
+/// A body that is verified while it is read. Yields data frames only.
+#[derive(Debug)]
+pub struct SignedBody<B> {
+    inner: B,
+    check: Check,
+}
+
+impl<B> SignedBody<B> {
+    /// Holds `inner` against a promise.
+    pub fn new(inner: B, promise: Promise) -> Self {
+        let check = match promise {
+            Promise::Nothing => Check::Nothing,
+            Promise::Sha256(claimed) => Check::Sha256 { claimed, hash: Sha256::new() },
+            Promise::Chunked(decoder) => Check::Chunked { decoder, input: Bytes::new(), handed_out: 0 },
+        };
+        Self { inner, check }
+    }
+}
+
+impl Check {
+    /// The next payload out of what came in already.
+    fn payload_at_hand(&mut self) -> Result<Option<Bytes>, BodyError> {
+        let Self::Chunked { decoder, input, handed_out } = self else { return Ok(None) };
+        let payload = decoder.decode(input)?;
+        *handed_out += payload.as_ref().map_or(0, |data| data.len() as u64);
+        Ok(payload)
+    }
+
+    /// Takes in what came from the client; what of it can be handed out as it is.
+    fn take(&mut self, data: Bytes) -> Option<Bytes> {
+        match self {
+            Self::Nothing | Self::Over => Some(data),
+            Self::Failed => None,
+            Self::Sha256 { hash, .. } => {
+                hash.update(&data);
+                Some(data)
+            }
+            Self::Chunked { input, .. } => {
+                *input = data;
+                None
+            }
+        }
+    }
+
+    /// The verdict at the end.
+    fn end(&mut self) -> Result<(), BodyError> {
+        match std::mem::replace(self, Self::Over) {
+            Self::Nothing | Self::Over | Self::Failed => Ok(()),
+            Self::Sha256 { claimed, hash } => judge_sha256(&claimed, hash),
+            Self::Chunked { mut decoder, .. } => Ok(decoder.finish()?),
+        }
+    }
+}
+
+fn judge_sha256(claimed: &[u8; 32], hash: Sha256) -> Result<(), BodyError> {
+    let computed: [u8; 32] = hash.finalize().into();
+    if bool::from(computed.ct_eq(claimed)) {
+        return Ok(());
+    }
+    Err(BodyError::ContentSha256Mismatch { claimed: hex_string(claimed), computed: hex_string(&computed) })
+}
+
+impl<B> SignedBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    fn poll_payload(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
+        loop {
+            if let Some(payload) = self.check.payload_at_hand()? {
+                return Poll::Ready(Ok(Some(payload)));
+            }
+            let Some(frame) = ready!(Pin::new(&mut self.inner).poll_frame(context)) else {
+                return Poll::Ready(self.check.end().map(|()| None));
+            };
+            let frame = frame.map_err(|error| BodyError::Transport(error.into()))?;
+            // HTTP's own trailers are nobody's here: S3's stand inside the aws-chunked body.
+            let Ok(data) = frame.into_data() else { continue };
+            let Some(payload) = self.check.take(data) else { continue };
+            // Readers that count bytes stop before the end: give them the verdict with the last piece.
+            if self.inner.is_end_stream() {
+                self.check.end()?;
+            }
+            return Poll::Ready(Ok(Some(payload)));
+        }
+    }
+}
+
+impl<B> Body for SignedBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        if matches!(this.check, Check::Failed) {
+            return Poll::Ready(None);
+        }
+        let payload = ready!(this.poll_payload(context));
+        if payload.is_err() {
+            this.check = Check::Failed;
+        }
+        Poll::Ready(payload.transpose().map(|payload| payload.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self.check {
+            Check::Nothing | Check::Over => self.inner.is_end_stream(),
+            Check::Failed => true,
+            // There is a verdict to be given yet.
+            Check::Sha256 { .. } | Check::Chunked { .. } => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.check {
+            Check::Chunked { decoder, handed_out, .. } => decoder
+                .decoded_length()
+                .map_or_else(SizeHint::default, |length| SizeHint::with_exact(length.saturating_sub(*handed_out))),
+            _ => self.inner.size_hint(),
+        }
+    }
+}
