@@ -1,2 +1,43 @@
-//! Millpond's task runner: cargo x help.
-fn main() {}
+//! Millpond's task runner: `cargo x help`.
+//!
+//! Invariant: this file is the table of subcommands and nothing else; each lives in the file of its name.
+
+#![expect(clippy::disallowed_methods, reason = "a task runner works on the tree itself; no simulation sees it")]
+
+mod codegen;
+mod model;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Millpond's task runner.
+#[derive(Parser)]
+#[command(name = "cargo x", about, disable_help_subcommand = false)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Cut a service's API model out of the botocore release pinned in models/services.toml.
+    Model(model::Arguments),
+    /// Write crates/ground/api/src/<service>.rs from models/.
+    Codegen,
+}
+
+fn main() -> anyhow::Result<()> {
+    let root = workspace_root();
+    match Arguments::parse().task {
+        Task::Model(arguments) => model::run(&root, &arguments),
+        Task::Codegen => codegen::run(&root),
+    }
+}
+
+/// The folder that holds the workspace, wherever `cargo x` was called from.
+fn workspace_root() -> PathBuf {
+    let mut root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    root.pop();
+    root
+}

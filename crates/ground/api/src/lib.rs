@@ -8,5 +8,9 @@
 //! Knows no implementation.
 
 mod call;
+mod codec;
+
+pub mod sqs;
+pub mod sts;
 
 pub use call::{AccountId, Call, Endpoint, Identity, Principal, Protocol, Region, RequestId};
