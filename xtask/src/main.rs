@@ -4,8 +4,11 @@
 
 #![expect(clippy::disallowed_methods, reason = "a task runner works on the tree itself; no simulation sees it")]
 
+mod bench;
 mod codegen;
+mod crash;
 mod model;
+mod test;
 
 use std::path::PathBuf;
 
@@ -25,6 +28,12 @@ enum Task {
     Model(model::Arguments),
     /// Write crates/ground/api/src/<service>.rs from models/.
     Codegen,
+    /// Install what the tests need and run them all; prints the totals last.
+    Test(test::Arguments),
+    /// Kill the server under load, again and again, and look for what it acknowledged.
+    Crash(crash::Arguments),
+    /// Measure the release binary beside its peers.
+    Bench(bench::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -32,6 +41,9 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Model(arguments) => model::run(&root, &arguments),
         Task::Codegen => codegen::run(&root),
+        Task::Test(arguments) => test::run(&root, &arguments),
+        Task::Crash(arguments) => crash::run(&root, &arguments),
+        Task::Bench(arguments) => bench::run(&root, &arguments),
     }
 }
 
