@@ -7,7 +7,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -167,7 +167,8 @@ impl Disk for SystemDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(self.resolve(path)?)?;
+        // Keys, messages and objects are nobody's business but the owner's.
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(self.resolve(path)?)?;
         Ok(Arc::new(SystemFile { file }))
     }
 
