@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use crate::StoreError;
 use crate::view::Tables;
@@ -23,7 +23,7 @@ const READERS_MAX: usize = 8;
 /// The write-ahead log is copied into the database when it has so many pages (of 4 KiB).
 const LOG_PAGES: u32 = 2000;
 
-/// Only another process could hold a lock for long, and the server's own lock keeps those away.
+/// How long to wait for a transaction of another process: ours last for milliseconds.
 const BUSY: Duration = Duration::from_secs(5);
 
 /// Opens the one connection that writes, making or checking the file.
@@ -34,7 +34,7 @@ pub(crate) fn open_writer(path: Option<&Path>) -> Result<(Connection, Tables, u6
         Some(path) => Connection::open_with_flags(path, flags()),
         None => Connection::open_in_memory(),
     };
-    let connection = opened.map_err(StoreError::sqlite("open the store"))?;
+    let mut connection = opened.map_err(StoreError::sqlite("open the store"))?;
     prepare(&connection)?;
     let path = path.unwrap_or(Path::new(":memory:"));
     check(&connection, path)?;
@@ -45,7 +45,7 @@ pub(crate) fn open_writer(path: Option<&Path>) -> Result<(Connection, Tables, u6
             u64::from(LOG_PAGES) * 4096
         ))
         .map_err(StoreError::sqlite("set the journal mode"))?;
-    let opened = begin_life(&connection)?;
+    let opened = begin_life(&mut connection)?;
     let tables = tables(&connection)?;
     Ok((connection, tables, opened))
 }
@@ -77,18 +77,21 @@ fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Writes the format into a new file, and counts this opening.
-fn begin_life(connection: &Connection) -> Result<u64, StoreError> {
-    connection
-        .execute_batch(&format!(
-            "BEGIN IMMEDIATE;
-             CREATE TABLE IF NOT EXISTS _meta (name TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+/// Writes the format into a new file, and counts this opening: the number is this process's alone.
+fn begin_life(connection: &mut Connection) -> Result<u64, StoreError> {
+    let mut begin = || {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(&format!(
+            "CREATE TABLE IF NOT EXISTS _meta (name TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
              INSERT INTO _meta (name, value) VALUES ('format', {FORMAT}) ON CONFLICT (name) DO NOTHING;
-             INSERT INTO _meta (name, value) VALUES ('opened', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1;
-             COMMIT;"
-        ))
-        .map_err(StoreError::sqlite("prepare the store"))?;
-    Ok(meta(connection, "opened")?.unwrap_or(1))
+             INSERT INTO _meta (name, value) VALUES ('opened', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1;"
+        ))?;
+        let opened: i64 =
+            transaction.query_row("SELECT value FROM _meta WHERE name = 'opened'", [], |row| row.get(0))?;
+        transaction.commit()?;
+        Ok(opened.cast_unsigned())
+    };
+    begin().map_err(StoreError::sqlite("prepare the store"))
 }
 
 fn meta(connection: &Connection, name: &str) -> Result<Option<u64>, StoreError> {
@@ -99,7 +102,7 @@ fn meta(connection: &Connection, name: &str) -> Result<Option<u64>, StoreError> 
     Ok(value.map(i64::cast_unsigned))
 }
 
-fn tables(connection: &Connection) -> Result<Tables, StoreError> {
+pub(crate) fn tables(connection: &Connection) -> Result<Tables, StoreError> {
     let read = || {
         let mut statement = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
         statement.query_map([], |row| row.get(0))?.collect::<Result<Tables, _>>()

@@ -14,7 +14,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::watch;
 
 use crate::commit::Commits;
-use crate::connection::{Readers, open_writer};
+use crate::connection::{Readers, open_writer, tables};
 use crate::transaction::Changes;
 use crate::view::Tables;
 use crate::{StoreError, Table, Transaction, View};
@@ -62,7 +62,7 @@ impl Drop for Inside {
 impl Store {
     /// Opens the store in this file, making it if there is none; its directory exists. Blocks.
     ///
-    /// One process at a time: the caller holds the data directory's lock.
+    /// Two processes may have it open; each sees the other's commits, but [`watch`](Self::watch) tells only of its own.
     ///
     /// # Errors
     /// [`StoreError::NewerFormat`], [`StoreError::NotAStore`], or what SQLite says of the file.
@@ -147,6 +147,7 @@ impl Store {
     /// When SQLite fails.
     pub fn clear(&self) -> Result<(), StoreError> {
         self.shared.commit(|connection, changes| {
+            changes.tables = Arc::new(tables(connection)?);
             for table in changes.tables.iter().filter(|name| name.as_str() != "_meta") {
                 connection.execute(&format!("DELETE FROM {table}"), []).map_err(StoreError::sqlite("clear a table"))?;
             }

@@ -38,7 +38,8 @@ impl<T> Table<T> {
     }
 }
 
-/// Which state of a row: changed by each write, never used twice in the life of a store, rising with time.
+/// Which state of a row: changed by each write, never used twice in the life of a store, rising with time as long as
+/// one process writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 

@@ -152,7 +152,7 @@ impl<'c> Transaction<'c> {
 
     /// Creates the table on its first use.
     fn create<T>(&mut self, table: &Table<T>) -> Result<(), StoreError> {
-        if self.view.has(table) {
+        if self.view.tables.contains(table.name()) {
             return Ok(());
         }
         // Keys are bytes, for only bytes have a documented order that holds with '\0' inside.

@@ -16,13 +16,20 @@ pub(crate) type Tables = BTreeSet<String>;
 /// One moment of all tables.
 pub struct View<'c> {
     pub(crate) connection: &'c Connection,
-    // Taken before the moment of the view, so a table in here exists in it; a table that is not is empty.
+    // Taken before the moment of the view, so a table in here exists in it.
     pub(crate) tables: Arc<Tables>,
 }
 
 impl View<'_> {
-    pub(crate) fn has<T>(&self, table: &Table<T>) -> bool {
-        self.tables.contains(table.name())
+    /// Whether the table exists at this moment.
+    pub(crate) fn has<T>(&self, table: &Table<T>) -> Result<bool, StoreError> {
+        if self.tables.contains(table.name()) {
+            return Ok(true);
+        }
+        // Another process may have made it.
+        let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+        let mut statement = self.connection.prepare_cached(sql).map_err(StoreError::sqlite("prepare a read"))?;
+        statement.exists([table.name()]).map_err(StoreError::sqlite("look for a table"))
     }
 
     /// The row with this key, if there is one.
@@ -30,7 +37,7 @@ impl View<'_> {
     /// # Errors
     /// When SQLite fails, or the stored JSON does not fit `T`; so for all reads.
     pub fn get<T: DeserializeOwned>(&self, table: &Table<T>, key: &str) -> Result<Option<Row<T>>, StoreError> {
-        if !self.has(table) {
+        if !self.has(table)? {
             return Ok(None);
         }
         let sql = format!("SELECT revision, value FROM {} WHERE key = ?1", table.name());
@@ -42,7 +49,7 @@ impl View<'_> {
 
     /// Whether there is a row with this key.
     pub fn contains<T>(&self, table: &Table<T>, key: &str) -> Result<bool, StoreError> {
-        if !self.has(table) {
+        if !self.has(table)? {
             return Ok(false);
         }
         let sql = format!("SELECT 1 FROM {} WHERE key = ?1", table.name());
@@ -76,7 +83,7 @@ impl View<'_> {
         T: DeserializeOwned,
         E: From<StoreError>,
     {
-        if !self.has(table) {
+        if !self.has(table)? {
             return Ok(None);
         }
         let sql = format!(
@@ -97,7 +104,7 @@ impl View<'_> {
 
     /// The keys in the range, in order; cheaper than [`View::scan`] as no value is decoded.
     pub fn keys<T>(&self, table: &Table<T>, scan: &Scan) -> Result<Vec<String>, StoreError> {
-        if !self.has(table) {
+        if !self.has(table)? {
             return Ok(Vec::new());
         }
         let sql = format!("SELECT key FROM {} WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3", table.name());
@@ -113,7 +120,7 @@ impl View<'_> {
 
     /// How many rows are in the range, at most its limit. Walks them: not for large tables on a hot path.
     pub fn count<T>(&self, table: &Table<T>, scan: &Scan) -> Result<usize, StoreError> {
-        if !self.has(table) {
+        if !self.has(table)? {
             return Ok(0);
         }
         let sql = format!(

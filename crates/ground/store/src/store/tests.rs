@@ -352,6 +352,21 @@ fn a_newer_format_and_a_strange_file_are_refused_and_left_alone() {
     assert!(Store::open(&text).is_err());
 }
 
+#[test]
+fn two_processes_see_each_others_rows_and_tables() {
+    let (dir, first) = on_disk();
+    assert_eq!(fish(&first, "a"), None);
+    let second = Store::open(&dir.path().join("store.db")).unwrap();
+    let from_second = second.write(|tx| tx.insert(&PONDS, "a", &pond(1))).unwrap();
+    assert_eq!(fish(&first, "a"), Some(1));
+    let from_first = first.write(|tx| tx.replace(&PONDS, "a", from_second, &pond(2))).unwrap();
+    assert_ne!(from_first, from_second);
+    assert!(second.write(|tx| tx.replace(&PONDS, "a", from_second, &pond(3))).unwrap_err().is_conflict());
+    second.write(|tx| tx.insert(&OTHERS, "x", &"x".to_owned())).unwrap();
+    first.clear().unwrap();
+    assert_eq!(second.read(|view| view.count(&OTHERS, &Scan::all())).unwrap(), 0);
+}
+
 #[tokio::test]
 async fn a_full_disk_fails_the_writes_and_not_the_store() {
     let (_dir, store) = on_disk();
