@@ -65,8 +65,15 @@ pub enum Promise {
 #[derive(Debug)]
 enum Check {
     Nothing,
-    Sha256 { claimed: [u8; 32], hash: Sha256 },
-    Chunked { decoder: Box<Decoder>, input: Bytes, handed_out: u64 },
+    Sha256 {
+        claimed: [u8; 32],
+        hash: Sha256,
+    },
+    Chunked {
+        decoder: Box<Decoder>,
+        input: Bytes,
+        handed_out: u64,
+    },
     /// The verdict was good.
     Over,
     /// The verdict was bad: nothing more comes out.

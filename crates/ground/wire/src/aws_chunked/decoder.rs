@@ -5,7 +5,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::{CHUNK_BYTES_MIN, CHUNK_HEADER_BYTES_MAX, ChunkError, ChunkSigner, Streaming, TRAILERS_BYTES_MAX, Trailers};
+use super::{
+    CHUNK_BYTES_MIN, CHUNK_HEADER_BYTES_MAX, ChunkError, ChunkSigner, Streaming, TRAILERS_BYTES_MAX, Trailers,
+};
 use crate::signature::unhex;
 
 const TRAILER_SIGNATURE: &str = "x-amz-trailer-signature";

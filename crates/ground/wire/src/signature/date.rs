@@ -35,7 +35,8 @@ impl AmzDate {
     pub fn parse_lenient(text: &str) -> Option<Self> {
         let text = text.trim();
         Self::parse(text).or_else(|| {
-            let moment = OffsetDateTime::parse(text, &Rfc2822).or_else(|_| OffsetDateTime::parse(text, &Rfc3339)).ok()?;
+            let moment =
+                OffsetDateTime::parse(text, &Rfc2822).or_else(|_| OffsetDateTime::parse(text, &Rfc3339)).ok()?;
             Self::from_unix(u64::try_from(moment.unix_timestamp()).ok()?)
         })
     }
@@ -103,7 +104,15 @@ mod tests {
 
     #[test]
     fn what_is_no_date_is_refused() {
-        for text in ["", "2007", "20070327T193642", "20071327T193642Z", "20070327T253642Z", "20070230T000000Z", "2007032xT193642Z"] {
+        for text in [
+            "",
+            "2007",
+            "20070327T193642",
+            "20071327T193642Z",
+            "20070327T253642Z",
+            "20070230T000000Z",
+            "2007032xT193642Z",
+        ] {
             assert_eq!(AmzDate::parse(text), None, "{text}");
         }
         assert_eq!(AmzDate::parse("19691231T235959Z"), None);

@@ -12,6 +12,7 @@
 //! Knows no key store and no account.
 
 mod canonical;
+mod content_sha256;
 mod date;
 mod error;
 mod key_cache;
@@ -23,6 +24,7 @@ mod strip;
 use http::{HeaderMap, Method, Uri};
 use sha2::{Digest, Sha256};
 
+pub use content_sha256::ContentSha256;
 pub use date::AmzDate;
 pub use error::{Carrier, Mismatch, SignatureError};
 pub use key_cache::SigningKeys;
@@ -100,10 +102,9 @@ impl<'a> Claim<'a> {
         match authorization.split_once(' ').map_or(authorization, |(scheme, _)| scheme) {
             sigv4::ALGORITHM => sigv4::parse_header(request, authorization).map(Self::SigV4),
             "AWS" => sigv2::parse_header(request, authorization).map(Self::SigV2),
-            scheme if scheme.starts_with("AWS4-") => Err(SignatureError::UnsupportedAlgorithm {
-                algorithm: scheme.to_owned(),
-                carrier: Carrier::Header,
-            }),
+            scheme if scheme.starts_with("AWS4-") => {
+                Err(SignatureError::UnsupportedAlgorithm { algorithm: scheme.to_owned(), carrier: Carrier::Header })
+            }
             _ => Err(SignatureError::NotAws { authorization: authorization.to_owned() }),
         }
     }

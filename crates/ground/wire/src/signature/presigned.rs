@@ -100,6 +100,11 @@ fn text(raw: &str) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8_lossy(&decoded(raw.as_bytes(), true)).into_owned())
 }
 
+/// The `X-Amz-Content-Sha256` parameter of a presigned URL, which some SDKs put there instead of a header.
+pub fn content_sha256(query: &str) -> Option<&str> {
+    query_pairs(query).find(|(name, _)| name.eq_ignore_ascii_case("x-amz-content-sha256")).map(|(_, value)| value)
+}
+
 /// Presigns a request for `expires_s` seconds, signing only its `host` header (which must be there, or in the target);
 /// returns the whole query string. For S3 the payload hash is `UNSIGNED-PAYLOAD`, elsewhere that of the body.
 pub fn presign(

@@ -78,7 +78,10 @@ pub struct Claim<'a> {
 }
 
 /// Parses an `Authorization` header that begins with `AWS `.
-pub(super) fn parse_header<'a>(request: SignedRequest<'a>, authorization: &'a str) -> Result<Claim<'a>, SignatureError> {
+pub(super) fn parse_header<'a>(
+    request: SignedRequest<'a>,
+    authorization: &'a str,
+) -> Result<Claim<'a>, SignatureError> {
     let carrier = Carrier::Header;
     let credential = authorization.strip_prefix("AWS").unwrap_or_default().trim();
     let malformed = || SignatureError::CredentialMalformed { got: credential.to_owned(), carrier };
@@ -90,8 +93,8 @@ pub(super) fn parse_header<'a>(request: SignedRequest<'a>, authorization: &'a st
     let amz_date = request.header("x-amz-date");
     let text = amz_date.or_else(|| request.header("date"));
     let text = text.ok_or_else(|| SignatureError::DateMissing { authorization: authorization.to_owned() })?;
-    let date = AmzDate::parse_lenient(text)
-        .ok_or_else(|| SignatureError::DateMalformed { got: text.to_owned(), carrier })?;
+    let date =
+        AmzDate::parse_lenient(text).ok_or_else(|| SignatureError::DateMalformed { got: text.to_owned(), carrier })?;
     let signed_text = if amz_date.is_some() { "" } else { text };
     Ok(Claim { access_key_id: access_key_id.into(), signature, validity: Validity::Around { date, signed_text } })
 }

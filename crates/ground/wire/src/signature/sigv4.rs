@@ -174,7 +174,10 @@ impl Claim<'_> {
 }
 
 /// Parses an `Authorization` header that begins with [`ALGORITHM`].
-pub(super) fn parse_header<'a>(request: SignedRequest<'a>, authorization: &'a str) -> Result<Claim<'a>, SignatureError> {
+pub(super) fn parse_header<'a>(
+    request: SignedRequest<'a>,
+    authorization: &'a str,
+) -> Result<Claim<'a>, SignatureError> {
     let carrier = Carrier::Header;
     let (mut credential, mut signed_headers, mut signature) = (None, None, None);
     // Clients write "Credential=…, SignedHeaders=…" with and without the space.
@@ -196,8 +199,8 @@ pub(super) fn parse_header<'a>(request: SignedRequest<'a>, authorization: &'a st
         return Err(SignatureError::MissingParameters { missing, carrier, authorization: authorization.into() });
     };
     let date = date.ok_or_else(|| SignatureError::DateMissing { authorization: authorization.into() })?;
-    let date = AmzDate::parse_lenient(date)
-        .ok_or_else(|| SignatureError::DateMalformed { got: date.to_owned(), carrier })?;
+    let date =
+        AmzDate::parse_lenient(date).ok_or_else(|| SignatureError::DateMalformed { got: date.to_owned(), carrier })?;
     Claim::assemble(Cow::Borrowed(credential), Cow::Borrowed(signed_headers), signature, date, carrier)
 }
 
@@ -303,12 +306,7 @@ impl Verification {
 }
 
 /// The canonical request up to where the payload's hash follows.
-fn canonical_head(
-    request: SignedRequest<'_>,
-    signed_headers: &str,
-    style: PathStyle,
-    except: Option<&str>,
-) -> Vec<u8> {
+fn canonical_head(request: SignedRequest<'_>, signed_headers: &str, style: PathStyle, except: Option<&str>) -> Vec<u8> {
     let mut out = Vec::with_capacity(640);
     out.extend_from_slice(request.method.as_str().as_bytes());
     out.push(b'\n');

@@ -45,7 +45,8 @@ fn strip_chunked_encoding(headers: &mut HeaderMap) {
     if !codings.iter().any(|coding| coding.eq_ignore_ascii_case("aws-chunked")) {
         return;
     }
-    let kept: Vec<_> = codings.into_iter().filter(|c| !c.is_empty() && !c.eq_ignore_ascii_case("aws-chunked")).collect();
+    let kept: Vec<_> =
+        codings.into_iter().filter(|c| !c.is_empty() && !c.eq_ignore_ascii_case("aws-chunked")).collect();
     let kept = kept.join(",");
     headers.remove(CONTENT_ENCODING);
     if let (false, Ok(value)) = (kept.is_empty(), HeaderValue::from_str(&kept)) {
@@ -83,7 +84,9 @@ fn is_amz(name: &str) -> bool {
 fn hoist(query: &str, headers: &mut HeaderMap) {
     for (name, value) in query_pairs(query).filter(|(name, _)| is_amz(name)) {
         let value = HeaderValue::from_bytes(&decoded(value.as_bytes(), true));
-        let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.to_ascii_lowercase().as_bytes()), value) else { continue };
+        let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.to_ascii_lowercase().as_bytes()), value) else {
+            continue;
+        };
         if !OF_SIGV4.contains(&name.as_str()) {
             headers.entry(name).or_insert(value);
         }
@@ -113,9 +116,8 @@ mod tests {
 
     #[test]
     fn a_header_that_was_signed_is_not_replaced_by_the_query() {
-        let parts = stripped(
-            http::Request::put("/b/k?X-Amz-Algorithm=a&x-amz-acl=public-read").header("x-amz-acl", "private"),
-        );
+        let parts =
+            stripped(http::Request::put("/b/k?X-Amz-Algorithm=a&x-amz-acl=public-read").header("x-amz-acl", "private"));
         assert_eq!(parts.headers["x-amz-acl"], "private");
     }
 

@@ -1,0 +1,301 @@
+//! [`Keys`]: the access keys in the store, their secrets sealed.
+//!
+//! Invariants:
+//! - A secret is sealed with XChaCha20-Poly1305 under the master key, bound to its access key id and account: a row
+//!   copied over another, or moved to another account, does not open.
+//! - What is cached is believed for [`RECHECK_AFTER`] and no longer; an id that is not cached is always looked up.
+//!   Another process may so make and delete keys while this one runs.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use api::AccountId;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chacha20poly1305::aead::{Aead, Payload};
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+use host::{Clock, Ids, Timestamp};
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+use store::{Row, Scan, Store, StoreError, Table};
+use wire::signature::SigningKeys;
+
+use crate::MasterKey;
+
+/// How long a deleted key may go on working in another process that had seen it.
+pub const RECHECK_AFTER: Duration = Duration::from_secs(1);
+/// How many keys there may be in all. Bounds the cache as well.
+pub const KEYS_MAX: usize = 1_000;
+/// Base32 as RFC 4648 has it; AWS's access key ids use it.
+const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
+const TABLE: Table<KeyRow> = Table::new("iam_access_keys");
+
+/// A key as it stands in the store, by its access key id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct KeyRow {
+    account: String,
+    description: String,
+    created_at_ms: u64,
+    /// Base64 of 24 bytes.
+    nonce: String,
+    /// Base64 of the sealed secret access key.
+    sealed_secret: String,
+}
+
+/// A secret access key. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The 40 characters, for the one time that they are shown.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// A key just made: the only time its secret is told.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// `AKIA` and 16 characters.
+    pub access_key_id: String,
+    /// 40 characters.
+    pub secret_access_key: Secret,
+}
+
+/// What can be told of a key afterwards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyInfo {
+    /// `AKIA` and 16 characters.
+    pub access_key_id: String,
+    /// Whose root user it signs for.
+    pub account: AccountId,
+    /// The operator's own words.
+    pub description: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// Why a key could not be made, read or deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// The store failed.
+    #[error("the store of access keys failed: {0}")]
+    Store(#[from] StoreError),
+    /// A secret does not open.
+    #[error(
+        "the secret of access key {access_key_id} does not open with this master key; start with the master key it was \
+         made with (keys/master.key in the data directory, or MILLPOND_MASTER_KEY)"
+    )]
+    Sealed {
+        /// Which one.
+        access_key_id: String,
+    },
+    /// There are [`KEYS_MAX`] already.
+    #[error("there are {KEYS_MAX} access keys already; delete one first (millpond keys delete)")]
+    TooMany,
+}
+
+/// A key with its secret open; lives in memory only.
+pub(crate) struct OpenKey {
+    pub(crate) account: AccountId,
+    pub(crate) secret: Secret,
+    pub(crate) signing_keys: SigningKeys,
+    row: KeyRow,
+    checked_at_ms: AtomicU64,
+}
+
+impl fmt::Debug for OpenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenKey").field("account", &self.account).finish_non_exhaustive()
+    }
+}
+
+/// The access keys. Blocks on the store for a key it has not seen lately.
+pub struct Keys {
+    store: Store,
+    cipher: XChaCha20Poly1305,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+    open: RwLock<HashMap<Box<str>, Arc<OpenKey>>>,
+    /// Whether there is no key, and when that was looked up.
+    emptiness: RwLock<Option<(Timestamp, bool)>>,
+}
+
+impl Keys {
+    /// Reads one key, if there are any, to see that the master key is the right one.
+    pub fn open(
+        store: Store,
+        master_key: &MasterKey,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn Ids>,
+    ) -> Result<Self, KeysError> {
+        // Makes the table, so that the first key that another process makes is seen by this one.
+        store.write(|tx| tx.delete(&TABLE, ""))?;
+        let cipher = XChaCha20Poly1305::new(master_key.bytes().into());
+        let keys = Self { store, cipher, clock, ids, open: RwLock::default(), emptiness: RwLock::default() };
+        if let Some(row) = keys.store.read(|view| view.first(&TABLE, &Scan::all()))? {
+            keys.unseal(&row.key, &row.value)?;
+        }
+        Ok(keys)
+    }
+
+    /// Makes a key for an account's root user, durable when this returns. `description` is for the operator's eyes.
+    pub fn create(&self, account: &AccountId, description: &str) -> Result<NewKey, KeysError> {
+        let access_key_id = self.new_access_key_id();
+        let secret_access_key = self.new_secret();
+        let row = self.seal(&access_key_id, account, description, &secret_access_key)?;
+        self.store.write(|tx| {
+            if tx.count(&TABLE, &Scan::all().limit(KEYS_MAX))? >= KEYS_MAX {
+                return Err(KeysError::TooMany);
+            }
+            tx.insert(&TABLE, &access_key_id, &row)?;
+            Ok(())
+        })?;
+        *self.emptiness.write() = None;
+        Ok(NewKey { access_key_id, secret_access_key })
+    }
+
+    /// All keys, by access key id.
+    pub fn list(&self) -> Result<Vec<KeyInfo>, KeysError> {
+        let rows = self.store.read(|view| view.scan(&TABLE, &Scan::all().limit(KEYS_MAX)))?;
+        let info = |row: Row<KeyRow>| {
+            let account = AccountId::parse(&row.value.account)?;
+            let created_at = Timestamp(row.value.created_at_ms);
+            Some(KeyInfo { access_key_id: row.key, account, description: row.value.description, created_at })
+        };
+        Ok(rows.into_iter().filter_map(info).collect())
+    }
+
+    /// Deletes a key, durably; whether there was one. It stops working here at once, in other processes within
+    /// [`RECHECK_AFTER`].
+    pub fn delete(&self, access_key_id: &str) -> Result<bool, KeysError> {
+        let existed = self.store.write(|tx| tx.delete(&TABLE, access_key_id))?;
+        self.open.write().remove(access_key_id);
+        *self.emptiness.write() = None;
+        Ok(existed)
+    }
+
+    /// Whether there is no key at all; as of at most [`RECHECK_AFTER`] ago.
+    pub fn is_empty(&self) -> Result<bool, KeysError> {
+        let now = self.clock.now();
+        if let Some((checked_at, empty)) = *self.emptiness.read()
+            && is_fresh(checked_at, now)
+        {
+            return Ok(empty);
+        }
+        let empty = self.store.read(|view| view.first(&TABLE, &Scan::all()))?.is_none();
+        *self.emptiness.write() = Some((now, empty));
+        Ok(empty)
+    }
+
+    /// The key with this id, open; `None` when there is none.
+    pub(crate) fn find(&self, access_key_id: &str) -> Result<Option<Arc<OpenKey>>, KeysError> {
+        let now = self.clock.now();
+        let known = self.open.read().get(access_key_id).cloned();
+        if let Some(key) = &known
+            && is_fresh(Timestamp(key.checked_at_ms.load(Ordering::Relaxed)), now)
+        {
+            return Ok(known);
+        }
+        let Some(row) = self.store.read(|view| view.get(&TABLE, access_key_id))? else {
+            self.open.write().remove(access_key_id);
+            return Ok(None);
+        };
+        if let Some(key) = known.filter(|key| key.row == row.value) {
+            key.checked_at_ms.store(now.as_millis(), Ordering::Relaxed);
+            return Ok(Some(key));
+        }
+        let key = Arc::new(self.opened(access_key_id, row.value, now)?);
+        let mut open = self.open.write();
+        // Only keys that exist get here, so the bound is met only by deleting and making keys by the thousand.
+        if open.len() >= KEYS_MAX {
+            open.clear();
+        }
+        open.insert(access_key_id.into(), Arc::clone(&key));
+        Ok(Some(key))
+    }
+
+    fn opened(&self, access_key_id: &str, row: KeyRow, now: Timestamp) -> Result<OpenKey, KeysError> {
+        let secret = self.unseal(access_key_id, &row)?;
+        let account = AccountId::parse(&row.account).ok_or_else(|| sealed(access_key_id))?;
+        let checked_at_ms = AtomicU64::new(now.as_millis());
+        Ok(OpenKey { account, secret, signing_keys: SigningKeys::default(), row, checked_at_ms })
+    }
+
+    fn new_access_key_id(&self) -> String {
+        let mut random = [0; 16];
+        self.ids.fill(&mut random);
+        // 256 is a multiple of 32: every letter is as likely.
+        let letters = random.iter().map(|byte| char::from(BASE32[usize::from(byte % 32)]));
+        "AKIA".chars().chain(letters).collect()
+    }
+
+    fn new_secret(&self) -> Secret {
+        let mut random = [0; 30];
+        self.ids.fill(&mut random);
+        Secret(STANDARD.encode(random))
+    }
+
+    fn seal(
+        &self,
+        access_key_id: &str,
+        account: &AccountId,
+        description: &str,
+        secret: &Secret,
+    ) -> Result<KeyRow, KeysError> {
+        let mut nonce = [0; 24];
+        self.ids.fill(&mut nonce);
+        let bound_to = bound_to(access_key_id, account.as_str());
+        let payload = Payload { msg: secret.reveal().as_bytes(), aad: bound_to.as_bytes() };
+        let sealed_secret = self.cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| sealed(access_key_id))?;
+        Ok(KeyRow {
+            account: account.to_string(),
+            description: description.to_owned(),
+            created_at_ms: self.clock.now().as_millis(),
+            nonce: STANDARD.encode(nonce),
+            sealed_secret: STANDARD.encode(sealed_secret),
+        })
+    }
+
+    fn unseal(&self, access_key_id: &str, row: &KeyRow) -> Result<Secret, KeysError> {
+        let open = || {
+            let nonce: [u8; 24] = STANDARD.decode(&row.nonce).ok()?.try_into().ok()?;
+            let sealed_secret = STANDARD.decode(&row.sealed_secret).ok()?;
+            let bound_to = bound_to(access_key_id, &row.account);
+            let payload = Payload { msg: &sealed_secret, aad: bound_to.as_bytes() };
+            let secret = self.cipher.decrypt(&XNonce::from(nonce), payload).ok()?;
+            String::from_utf8(secret).ok().map(Secret)
+        };
+        open().ok_or_else(|| sealed(access_key_id))
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys").field("open", &self.open.read().len()).finish_non_exhaustive()
+    }
+}
+
+/// The data that a sealed secret is bound to.
+fn bound_to(access_key_id: &str, account: &str) -> String {
+    format!("{access_key_id}\0{account}")
+}
+
+fn sealed(access_key_id: &str) -> KeysError {
+    KeysError::Sealed { access_key_id: access_key_id.to_owned() }
+}
+
+/// A clock that was set back makes nothing fresh for longer.
+fn is_fresh(checked_at: Timestamp, now: Timestamp) -> bool {
+    now >= checked_at && now.since(checked_at) < RECHECK_AFTER
+}
