@@ -5,10 +5,13 @@
 #![expect(clippy::disallowed_methods, reason = "a task runner works on the tree itself; no simulation sees it")]
 
 mod bench;
+mod check;
 mod codegen;
 mod crash;
 mod model;
+mod sim;
 mod test;
+mod tidy;
 
 use std::path::PathBuf;
 
@@ -30,6 +33,12 @@ enum Task {
     Codegen,
     /// Install what the tests need and run them all; prints the totals last.
     Test(test::Arguments),
+    /// What must hold before a commit, apart from the tests: format, clippy, tidy, cargo-deny.
+    Check,
+    /// Read the source for what neither compiler nor clippy hold.
+    Tidy,
+    /// Run the queue engine's simulation over many seeds, or replay one.
+    Sim(sim::Arguments),
     /// Kill the server under load, again and again, and look for what it acknowledged.
     Crash(crash::Arguments),
     /// Measure the release binary beside its peers.
@@ -42,6 +51,9 @@ fn main() -> anyhow::Result<()> {
         Task::Model(arguments) => model::run(&root, &arguments),
         Task::Codegen => codegen::run(&root),
         Task::Test(arguments) => test::run(&root, &arguments),
+        Task::Check => check::run(&root),
+        Task::Tidy => tidy::run(&root),
+        Task::Sim(arguments) => sim::run(&root, &arguments),
         Task::Crash(arguments) => crash::run(&root, &arguments),
         Task::Bench(arguments) => bench::run(&root, &arguments),
     }
