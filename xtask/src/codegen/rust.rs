@@ -120,7 +120,7 @@ pub async fn dispatch<S: {} + ?Sized>(
 ) -> Result<EncodedResponse, ApiError> {{
     match operation {{
         {arms}
-        _ => Err(codec::unknown_operation(&SERVICE, call, operation)),
+        _ => Err(codec::unknown_operation(call, operation)),
     }}
 }}
 

@@ -20,7 +20,7 @@ pub(crate) fn decode<T: Value>(
     let node = match call.protocol {
         Protocol::Json10 | Protocol::Json11 => json::parse(operation.input, body)?,
         Protocol::Query => query::parse(operation.input, body)?,
-        Protocol::Ec2Query | Protocol::RestXml => return Err(unknown_operation(service, call, operation.name)),
+        Protocol::Ec2Query | Protocol::RestXml => return Err(unknown_operation(call, operation.name)),
     };
     validate::check(service.violations, operation.input, &node)?;
     T::bind(node).map_err(|_| ApiError::receiver("InternalFailure", "The request could not be read."))
@@ -34,9 +34,10 @@ pub(crate) fn encode<T: Value>(
     output: &T,
 ) -> EncodedResponse {
     let id = call.request_id.0.as_str();
+    let Some(structure) = operation.output else { return encode_nothing(service, operation, call) };
     match call.protocol {
-        Protocol::Json10 => json::response(json::Version::V1_0, id, output),
-        Protocol::Json11 => json::response(json::Version::V1_1, id, output),
+        Protocol::Json10 => json::response(json::Version::V1_0, structure, id, output),
+        Protocol::Json11 => json::response(json::Version::V1_1, structure, id, output),
         Protocol::Query | Protocol::Ec2Query | Protocol::RestXml => query::response(service, operation, id, output),
     }
 }
@@ -62,7 +63,7 @@ pub(crate) fn encode_error(service: &Service, call: &Call, error: &ApiError) -> 
 }
 
 /// The answer to an operation that this service doesn't have.
-pub(crate) fn unknown_operation(_service: &Service, call: &Call, operation: &str) -> ApiError {
+pub(crate) fn unknown_operation(call: &Call, operation: &str) -> ApiError {
     match call.protocol {
         Protocol::Json10 | Protocol::Json11 => json::unknown_operation(),
         Protocol::Query | Protocol::Ec2Query | Protocol::RestXml => query::unknown_action(operation),

@@ -288,7 +288,7 @@ pub async fn dispatch<S: Sqs + ?Sized>(
             Ok(codec::encode_nothing(&SERVICE, &UNTAG_QUEUE, call))
         }
 
-        _ => Err(codec::unknown_operation(&SERVICE, call, operation)),
+        _ => Err(codec::unknown_operation(call, operation)),
     }
 }
 

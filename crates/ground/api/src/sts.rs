@@ -39,7 +39,7 @@ pub async fn dispatch<S: Sts + ?Sized>(
             &service.get_caller_identity(call, codec::decode(&SERVICE, &GET_CALLER_IDENTITY, call, body)?).await?,
         )),
 
-        _ => Err(codec::unknown_operation(&SERVICE, call, operation)),
+        _ => Err(codec::unknown_operation(call, operation)),
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - A document that isn't JSON, or that holds something of another kind than its schema says, is a
-//!   `SerializationException`. Nothing is coerced but a number's fraction, which is cut off: so does AWS.
+//!   `SerializationException`, in AWS's words. A number where a text should be, or the other way round, is refused; of a
+//!   whole number the fraction is cut off, and one beyond its range becomes the nearest in it: so does AWS.
 //! - Members that the schema doesn't know are skipped, `null` members are absent, the last of equal keys wins.
 //!
 //! Source: Smithy's AWS JSON protocols and `awsQueryCompatible` trait.
@@ -19,9 +20,6 @@ use crate::schema::{Service, Shape, Structure};
 use crate::value::{Value, Writer};
 
 pub use writer::JsonWriter;
-
-/// How deep lists, maps and structures may stand in each other; more is refused.
-pub const DEPTH_MAX: usize = 64;
 
 /// Which of the two protocols; they differ in their name only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,23 +42,33 @@ impl Version {
 
 /// Errors that AWS's framework makes and not the service; SDKs know them by this namespace.
 const FRAMEWORK_NAMESPACE: &str = "com.amazon.coral.service";
-const FRAMEWORK_ERRORS: [&str; 4] =
-    ["SerializationException", "UnknownOperationException", "InternalFailure", "ServiceUnavailable"];
+const FRAMEWORK_ERRORS: [&str; 6] = [
+    "InternalFailure",
+    "InvalidParameterValueException",
+    "MissingRequiredParameterException",
+    "SerializationException",
+    "ServiceUnavailable",
+    "UnknownOperationException",
+];
 
 /// Parses a request's document as `structure`. An empty body is an empty document.
 pub fn parse<'a>(structure: &'static Structure, body: &'a [u8]) -> Result<Node<'a>, ApiError> {
-    reader::document(structure, body).map_err(|refusal| ApiError::sender("SerializationException", refusal.to_string()))
+    reader::document(structure, body).map_err(|refusal| {
+        ApiError::sender("SerializationException", refusal.to_string()).with_query_code("MalformedInput")
+    })
 }
 
-/// A success that answers with `output`.
-pub fn response<T: Value>(version: Version, request_id: &str, output: &T) -> EncodedResponse {
+/// A success that answers with `output`, which `structure` describes.
+pub fn response<T: Value>(
+    version: Version,
+    structure: &'static Structure,
+    request_id: &str,
+    output: &T,
+) -> EncodedResponse {
     let mut writer = JsonWriter::new();
-    // A structure knows its own schema; the place's shape matters to lists and maps only.
-    output.write(&Shape::Structure(&NO_MEMBERS), &mut writer);
+    output.write(&Shape::Structure(structure), &mut writer);
     with_body(version, 200, request_id, writer.finish())
 }
-
-static NO_MEMBERS: Structure = Structure { name: "", members: &[] };
 
 /// A success without output: no body at all.
 pub fn empty_response(version: Version, request_id: &str) -> EncodedResponse {
@@ -76,8 +84,10 @@ pub fn error_response(version: Version, service: &Service, request_id: &str, err
     writer.begin_structure();
     writer.name("__type");
     writer.string(&format!("{namespace}#{code}"));
-    writer.name("message");
-    writer.string(&error.message);
+    if !error.message.is_empty() {
+        writer.name("message");
+        writer.string(&error.message);
+    }
     writer.end_structure();
     let mut response = with_body(version, error.status, request_id, writer.finish());
     let fault = match error.fault {

@@ -19,10 +19,12 @@ mod response;
 pub mod schema;
 pub mod signature;
 pub mod signed_body;
+#[cfg(test)]
+mod testing;
 pub mod validate;
 pub mod value;
 
 pub use error::{ApiError, Fault};
-pub use node::{Node, SLOTS_MAX};
+pub use node::{DEPTH_MAX, Node, SLOTS_MAX};
 pub use response::{EncodedResponse, REQUEST_ID_HEADER};
 pub use signature::{presigned, sigv2, sigv4};

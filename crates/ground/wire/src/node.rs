@@ -4,7 +4,7 @@
 //! - A parser makes the tree from a schema, so a node's kind is its shape's kind; members that the schema doesn't know
 //!   are not in it.
 //! - Text without escapes is borrowed from the request.
-//! - A tree has at most [`SLOTS_MAX`] slots.
+//! - A tree has at most [`SLOTS_MAX`] slots and [`DEPTH_MAX`] levels.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -40,6 +40,10 @@ pub enum Node<'a> {
 /// of its lists and the pairs of its maps. AWS's largest requests have some thousands; without this bound a body of
 /// `[{},{},…` would take a hundred times its size.
 pub const SLOTS_MAX: usize = 65_536;
+
+/// How deep lists, maps and structures may stand in each other. AWS's requests have less than ten levels; without this
+/// bound a hostile one would exhaust the stack.
+pub const DEPTH_MAX: usize = 64;
 
 /// What a parser may still allocate.
 #[derive(Debug)]

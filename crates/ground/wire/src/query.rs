@@ -42,7 +42,9 @@ pub fn field<'a>(form: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
 
 /// Parses a request's form as `structure`.
 pub fn parse<'a>(structure: &'static Structure, form: &'a [u8]) -> Result<Node<'a>, ApiError> {
-    tree::parse(structure, form).map_err(|refusal| ApiError::sender("MalformedInput", refusal.to_string()))
+    tree::parse(structure, form).map_err(|refusal| {
+        ApiError::sender("SerializationException", refusal.to_string()).with_query_code("MalformedInput")
+    })
 }
 
 /// A success that answers with `output`.

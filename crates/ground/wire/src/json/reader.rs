@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - It reads each byte of the document at most twice and keeps only what the schema knows.
-//! - Depth is bounded by [`super::DEPTH_MAX`], also in what it skips.
+//! - Depth is bounded by [`DEPTH_MAX`], also in what it skips.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,8 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use memchr::memchr2;
 
-use super::DEPTH_MAX;
-use crate::node::{Budget, Node, TooManyValues};
+use crate::node::{Budget, DEPTH_MAX, Node, TooManyValues};
 use crate::schema::{List, Map, Shape, Structure};
 use crate::value::EpochMs;
 
@@ -31,11 +30,15 @@ pub(super) enum Refusal {
     Kind { found: &'static str, wanted: &'static str },
     #[error("{0}")]
     Structure(&'static str),
-    #[error("number out of range")]
+    #[error("the number is out of range")]
     OutOfRange,
-    #[error("invalid base64")]
+    #[error("the blob is not valid base64")]
     Base64,
 }
+
+// Recorded on AWS, whose one sentence ends with a full stop and whose other does not.
+const STRUCTURE: &str = "Start of structure or map found where not expected.";
+const LIST: &str = "Start of list found where not expected";
 
 type Parsed<T> = Result<T, Refusal>;
 
@@ -77,10 +80,10 @@ impl<'a> Reader<'a> {
                 STANDARD.decode(text.as_bytes()).map(|bytes| Node::Blob(bytes.into())).map_err(|_| Refusal::Base64)
             }
             Shape::Boolean => self.boolean(),
-            Shape::Integer => match i32::try_from(self.whole_number("an Integer")?) {
-                Ok(number) => Ok(Node::Integer(number.into())),
-                Err(_) => Err(Refusal::OutOfRange),
-            },
+            Shape::Integer => {
+                let number = self.whole_number("an Integer")?;
+                Ok(Node::Integer(number.clamp(i32::MIN.into(), i32::MAX.into())))
+            }
             Shape::Long => self.whole_number("a Long").map(Node::Integer),
             Shape::Double => self.double(),
             Shape::Timestamp => self.timestamp(),
@@ -169,11 +172,11 @@ impl<'a> Reader<'a> {
                 self.depth += 1;
                 if self.depth > DEPTH_MAX { Err(Refusal::TooDeep) } else { Ok(()) }
             }
-            Some(b'{') => Err(Refusal::Structure("Start of structure or map found where not expected")),
-            Some(b'[') => Err(Refusal::Structure("Start of list found where not expected")),
+            Some(b'{') => Err(Refusal::Structure(STRUCTURE)),
+            Some(b'[') => Err(Refusal::Structure(LIST)),
             Some(_) => {
                 self.skip_value()?;
-                Err(Refusal::Structure("Unexpected field type"))
+                Err(Refusal::Structure(if bracket == b'[' { "Expected list or null" } else { "Expected null" }))
             }
             None => Err(self.syntax()),
         }
@@ -201,12 +204,9 @@ impl<'a> Reader<'a> {
         if let Ok(number) = digits.parse() {
             return Ok(number);
         }
-        // With a fraction or an exponent, or too long. AWS cuts the fraction off.
-        const RANGE: std::ops::Range<f64> = i64::MIN as f64..i64::MAX as f64;
-        match digits.parse::<f64>() {
-            Ok(number) if digits.contains(['.', 'e', 'E']) && RANGE.contains(&number) => Ok(number as i64),
-            _ => Err(Refusal::OutOfRange),
-        }
+        // With a fraction, which AWS cuts off, or beyond the range, which AWS lets the service refuse in the words that
+        // it has for what is too much. This cast does both.
+        digits.parse::<f64>().map(|number| number as i64).map_err(|_| self.syntax())
     }
 
     fn double(&mut self) -> Parsed<Node<'a>> {
@@ -238,8 +238,8 @@ impl<'a> Reader<'a> {
     /// What stands here instead of what was wanted, by AWS's names for JSON's tokens.
     fn mismatch(&mut self, wanted: &'static str) -> Refusal {
         let found = match self.peek() {
-            Some(b'{') => return Refusal::Structure("Start of structure or map found where not expected"),
-            Some(b'[') => return Refusal::Structure("Start of list found where not expected"),
+            Some(b'{') => return Refusal::Structure(STRUCTURE),
+            Some(b'[') => return Refusal::Structure(LIST),
             Some(b'"') => "STRING_VALUE",
             Some(b't') => "TRUE_VALUE",
             Some(b'f') => "FALSE_VALUE",

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::form::{FormError, fields};
-use crate::node::{Budget, Node, TooManyValues};
+use crate::node::{Budget, DEPTH_MAX, Node, TooManyValues};
 use crate::schema::{List, Map, Shape, Structure};
 use crate::value::EpochMs;
 
@@ -25,6 +25,8 @@ pub(super) enum Refusal {
     Form(#[from] FormError),
     #[error(transparent)]
     TooMany(#[from] TooManyValues),
+    #[error("the form is nested too deeply")]
+    TooDeep,
     #[error("Unexpected complex element termination")]
     NotScalar,
     #[error("Unexpected list element termination")]
@@ -48,75 +50,92 @@ pub(super) fn parse<'a>(root: &'static Structure, form: &'a [u8]) -> Result<Node
         values.push(value);
     }
     let fields = names.iter().map(Cow::as_ref).zip(values).collect();
-    structure(root, fields, &mut Budget::new())
+    Reader { budget: Budget::new(), depth: 0 }.structure(root, fields)
 }
 
-fn value<'a>(shape: &Shape, fields: Vec<Field<'_, 'a>>, budget: &mut Budget) -> Result<Node<'a>, Refusal> {
-    match shape {
-        Shape::Structure(shape) => {
-            if fields.iter().any(|(path, text)| path.is_empty() && !text.is_empty()) {
-                return Err(Refusal::NotComplex);
+struct Reader {
+    budget: Budget,
+    depth: usize,
+}
+
+impl Reader {
+    fn value<'a>(&mut self, shape: &Shape, fields: Vec<Field<'_, 'a>>) -> Result<Node<'a>, Refusal> {
+        if self.depth == DEPTH_MAX {
+            return Err(Refusal::TooDeep);
+        }
+        self.depth += 1;
+        let node = self.value_here(shape, fields);
+        self.depth -= 1;
+        node
+    }
+
+    fn value_here<'a>(&mut self, shape: &Shape, fields: Vec<Field<'_, 'a>>) -> Result<Node<'a>, Refusal> {
+        match shape {
+            Shape::Structure(shape) => {
+                if fields.iter().any(|(path, text)| path.is_empty() && !text.is_empty()) {
+                    return Err(Refusal::NotComplex);
+                }
+                self.structure(shape, fields)
             }
-            structure(shape, fields, budget)
-        }
-        Shape::List(shape) => list(shape, fields, budget),
-        Shape::Map(shape) => map(shape, fields, budget),
-        _ => scalar(shape, fields),
-    }
-}
-
-fn structure<'a>(
-    structure: &'static Structure,
-    fields: Vec<Field<'_, 'a>>,
-    budget: &mut Budget,
-) -> Result<Node<'a>, Refusal> {
-    budget.spend(structure.members.len())?;
-    let mut sorted: Vec<Vec<Field<'_, 'a>>> = structure.members.iter().map(|_| Vec::new()).collect();
-    for (path, text) in fields {
-        let (step, rest) = first_step(path);
-        if let Some(index) = structure.members.iter().position(|member| member.query_name == step) {
-            sorted[index].push((rest, text));
+            Shape::List(shape) => self.list(shape, fields),
+            Shape::Map(shape) => self.map(shape, fields),
+            _ => scalar(shape, fields),
         }
     }
-    let mut slots = Vec::with_capacity(sorted.len());
-    for (member, fields) in structure.members.iter().zip(sorted) {
-        slots.push(if fields.is_empty() { None } else { Some(value(&member.shape, fields, budget)?) });
-    }
-    Ok(Node::Structure(slots))
-}
 
-fn list<'a>(list: &'static List, fields: Vec<Field<'_, 'a>>, budget: &mut Budget) -> Result<Node<'a>, Refusal> {
-    let fields = inside(list.item_name, fields);
-    let mut items = Vec::new();
-    for fields in numbered(fields, |_| false)?.into_values() {
-        budget.spend(1)?;
-        items.push(value(&list.item, fields, budget)?);
-    }
-    Ok(Node::List(items))
-}
-
-fn map<'a>(map: &'static Map, fields: Vec<Field<'_, 'a>>, budget: &mut Budget) -> Result<Node<'a>, Refusal> {
-    let fields = inside(map.entry_name, fields);
-    let is_part = |step: &str| step == map.key_name || step == map.value_name;
-    let mut pairs = BTreeMap::new();
-    for fields in numbered(fields, is_part)?.into_values() {
-        let mut key = None;
-        let mut of_value = Vec::new();
+    fn structure<'a>(
+        &mut self,
+        structure: &'static Structure,
+        fields: Vec<Field<'_, 'a>>,
+    ) -> Result<Node<'a>, Refusal> {
+        self.budget.spend(structure.members.len())?;
+        let mut sorted: Vec<Vec<Field<'_, 'a>>> = structure.members.iter().map(|_| Vec::new()).collect();
         for (path, text) in fields {
             let (step, rest) = first_step(path);
-            if step == map.key_name && rest.is_empty() {
-                key = Some(text);
-            } else if step == map.value_name {
-                of_value.push((rest, text));
+            if let Some(index) = structure.members.iter().position(|member| member.query_name == step) {
+                sorted[index].push((rest, text));
             }
         }
-        let (Some(key), false) = (key, of_value.is_empty()) else {
-            return Err(Refusal::NotScalar);
-        };
-        budget.spend(1)?;
-        pairs.insert(key, value(&map.value, of_value, budget)?);
+        let mut slots = Vec::with_capacity(sorted.len());
+        for (member, fields) in structure.members.iter().zip(sorted) {
+            slots.push(if fields.is_empty() { None } else { Some(self.value(&member.shape, fields)?) });
+        }
+        Ok(Node::Structure(slots))
     }
-    Ok(Node::Map(pairs))
+
+    fn list<'a>(&mut self, list: &'static List, fields: Vec<Field<'_, 'a>>) -> Result<Node<'a>, Refusal> {
+        let fields = inside(list.item_name, fields);
+        let mut items = Vec::new();
+        for fields in numbered(fields, |_| false)?.into_values() {
+            self.budget.spend(1)?;
+            items.push(self.value(&list.item, fields)?);
+        }
+        Ok(Node::List(items))
+    }
+
+    fn map<'a>(&mut self, map: &'static Map, fields: Vec<Field<'_, 'a>>) -> Result<Node<'a>, Refusal> {
+        let fields = inside(map.entry_name, fields);
+        let is_part = |step: &str| step == map.key_name || step == map.value_name;
+        let mut pairs = BTreeMap::new();
+        for fields in numbered(fields, is_part)?.into_values() {
+            let mut key = None;
+            let mut of_value = Vec::new();
+            for (path, text) in fields {
+                let (step, rest) = first_step(path);
+                if step == map.key_name && rest.is_empty() {
+                    key = Some(text);
+                } else if step == map.value_name {
+                    of_value.push((rest, text));
+                }
+            }
+            let (Some(key), false) = (key, of_value.is_empty()) else {
+                return Err(Refusal::NotScalar);
+            };
+            self.budget.spend(1)?;
+            pairs.insert(key, self.value(&map.value, of_value)?);
+        }
+        Ok(Node::Map(pairs))
+    }
 }
 
 /// Takes the step off that a list or map which isn't flat has around its items (`member`, `entry`). A field without
