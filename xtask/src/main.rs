@@ -14,6 +14,7 @@ mod test;
 mod tidy;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -45,7 +46,17 @@ enum Task {
     Bench(bench::Arguments),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
     let root = workspace_root();
     match Arguments::parse().task {
         Task::Model(arguments) => model::run(&root, &arguments),

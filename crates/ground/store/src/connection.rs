@@ -2,7 +2,10 @@
 //!
 //! Invariant: a file of a newer format, or of another program, is not changed.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -30,6 +33,9 @@ const BUSY: Duration = Duration::from_secs(5);
 ///
 /// Returns the tables that exist and how often the store was opened.
 pub(crate) fn open_writer(path: Option<&Path>) -> Result<(Connection, Tables, u64), StoreError> {
+    if let Some(path) = path {
+        create_private(path)?;
+    }
     let opened = match path {
         Some(path) => Connection::open_with_flags(path, flags()),
         None => Connection::open_in_memory(),
@@ -48,6 +54,12 @@ pub(crate) fn open_writer(path: Option<&Path>) -> Result<(Connection, Tables, u6
     let opened = begin_life(&mut connection)?;
     let tables = tables(&connection)?;
     Ok((connection, tables, opened))
+}
+
+/// Makes an empty file that only its owner reads, if there is none; SQLite gives its log the same mode.
+fn create_private(path: &Path) -> Result<(), StoreError> {
+    let create = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    create.map(drop).map_err(|source| StoreError::File { path: path.to_owned(), source: Arc::new(source) })
 }
 
 fn flags() -> OpenFlags {

@@ -51,6 +51,14 @@ pub enum StoreError {
         /// The database file.
         path: PathBuf,
     },
+    /// The file cannot be opened or made.
+    #[error("cannot open {}: {source}", path.display())]
+    File {
+        /// The database file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: Arc<std::io::Error>,
+    },
     /// A read or write was started inside another one on the same thread, which would wait for itself.
     #[error("a read or a write of the store was started inside another one")]
     Nested,

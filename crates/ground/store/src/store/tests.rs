@@ -367,6 +367,18 @@ fn two_processes_see_each_others_rows_and_tables() {
     assert_eq!(second.read(|view| view.count(&OTHERS, &Scan::all())).unwrap(), 0);
 }
 
+#[test]
+fn only_its_owner_reads_the_files() {
+    use std::os::unix::fs::PermissionsExt;
+    let (dir, store) = on_disk();
+    store.write(|tx| tx.put(&PONDS, "a", &pond(1))).unwrap();
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.file_name());
+    }
+    assert!(matches!(Store::open(&dir.path().join("no/store.db")).map(drop), Err(StoreError::File { .. })));
+}
+
 #[tokio::test]
 async fn a_full_disk_fails_the_writes_and_not_the_store() {
     let (_dir, store) = on_disk();
