@@ -22,12 +22,21 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<()> {
         Some(seed) => ("MILLPOND_SIM_SEED", seed),
         None => ("MILLPOND_SIM_SEEDS", arguments.seeds),
     };
-    // In release: the same promises, and a thousand seeds take seconds.
-    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["test", "--release", "--package", "queue", "simulation", "--", "--nocapture"])
-        .env(variable, number.to_string())
-        .current_dir(root)
-        .status()?;
+    let listed = simulation(root, "--list").output()?;
+    // A filter that matches nothing would else look like a thousand seeds without a violation.
+    ensure!(
+        String::from_utf8_lossy(&listed.stdout).contains(": test"),
+        "there is no test with `simulation` in its name, or it does not compile:\n{}",
+        String::from_utf8_lossy(&listed.stderr)
+    );
+    let status = simulation(root, "--nocapture").env(variable, number.to_string()).status()?;
     ensure!(status.success(), "the simulation found a violation; the seed above replays it");
     Ok(())
+}
+
+/// In release: the same promises, and a thousand seeds take seconds.
+fn simulation(root: &Path, flag: &str) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["test", "--release", "--package", "queue", "simulation", "--", flag]).current_dir(root);
+    command
 }
