@@ -206,3 +206,104 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::convert::Infallible;
+
+    use super::*;
+    use crate::aws_chunked::{Options, Streaming};
+
+    /// A body in pieces; `announces_end` as hyper's does when it knows the length.
+    struct Pieces {
+        left: VecDeque<Bytes>,
+        announces_end: bool,
+    }
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(self.left.pop_front().map(|piece| Ok(Frame::data(piece))))
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.announces_end && self.left.is_empty()
+        }
+    }
+
+    fn pieces(of: &[&'static [u8]], announces_end: bool) -> Pieces {
+        Pieces { left: of.iter().map(|piece| Bytes::from_static(piece)).collect(), announces_end }
+    }
+
+    /// Reads to the end: the bytes that came out, and the error that ended them.
+    fn read(mut body: SignedBody<Pieces>) -> (Vec<u8>, Option<BodyError>) {
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let mut bytes = Vec::new();
+        loop {
+            match Pin::new(&mut body).poll_frame(&mut context) {
+                Poll::Ready(Some(Ok(frame))) => bytes.extend_from_slice(&frame.into_data().unwrap()),
+                Poll::Ready(Some(Err(error))) => {
+                    assert!(matches!(Pin::new(&mut body).poll_frame(&mut context), Poll::Ready(None)));
+                    return (bytes, Some(error));
+                }
+                Poll::Ready(None) => return (bytes, None),
+                Poll::Pending => panic!("nothing to wait for"),
+            }
+        }
+    }
+
+    fn sha256(of: &[u8]) -> Promise {
+        Promise::Sha256(Sha256::digest(of).into())
+    }
+
+    #[test]
+    fn the_signed_body_comes_through() {
+        for announces_end in [false, true] {
+            let body = SignedBody::new(pieces(&[b"hel", b"lo"], announces_end), sha256(b"hello"));
+            assert!(!body.is_end_stream());
+            let (bytes, error) = read(body);
+            assert_eq!(bytes, b"hello");
+            assert!(error.is_none());
+        }
+        let empty = SignedBody::new(pieces(&[], true), sha256(b""));
+        assert!(read(empty).1.is_none());
+    }
+
+    #[test]
+    fn another_body_than_the_signed_one_ends_in_an_error() {
+        let (bytes, error) = read(SignedBody::new(pieces(&[b"hel", b"lo"], false), sha256(b"hullo")));
+        assert_eq!(bytes, b"hello");
+        assert_eq!(error.unwrap().to_s3().unwrap().code, "XAmzContentSHA256Mismatch");
+        assert!(read(SignedBody::new(pieces(&[], true), sha256(b"hello"))).1.is_some());
+    }
+
+    #[test]
+    fn a_reader_that_counts_bytes_gets_the_verdict_before_the_last_of_them() {
+        let (bytes, error) = read(SignedBody::new(pieces(&[b"hel", b"lo"], true), sha256(b"hullo")));
+        assert_eq!(bytes, b"hel");
+        assert!(error.is_some());
+    }
+
+    #[test]
+    fn a_chunked_body_tells_its_real_length_and_ends_with_its_verdict() {
+        let options = Options {
+            streaming: Streaming::UnsignedTrailer,
+            decoded_length: Some(5),
+            announced_trailers: vec![],
+            signer: None,
+        };
+        let promise = || Promise::Chunked(Box::new(Decoder::new(options.clone())));
+        let good = SignedBody::new(pieces(&[b"5\r\nhe", b"llo\r", b"\n0\r\n\r\n"], true), promise());
+        assert_eq!(good.size_hint().exact(), Some(5));
+        let (bytes, error) = read(good);
+        assert_eq!(bytes, b"hello");
+        assert!(error.is_none());
+
+        let (bytes, error) = read(SignedBody::new(pieces(&[b"5\r\nhe", b"llo\r"], true), promise()));
+        assert_eq!(bytes, b"hello");
+        assert_eq!(error.unwrap().to_s3().unwrap().code, "IncompleteBody");
+    }
+}

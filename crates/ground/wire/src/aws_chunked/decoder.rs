@@ -158,14 +158,8 @@ impl Decoder {
         Ok(end.is_some())
     }
 
-    /// The whole line without its end.
-    fn line_text(&self) -> &[u8] {
-        let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
-        line.strip_suffix(b"\r").unwrap_or(line)
-    }
-
     fn begin_chunk(&mut self) -> Result<(), ChunkError> {
-        let header = parse_chunk_header(self.line_text(), self.options.streaming.is_signed())?;
+        let header = parse_chunk_header(without_end(&self.line), self.options.streaming.is_signed())?;
         self.line.clear();
         if header.bytes > 0 && self.chunk > 0 && self.chunk_bytes < CHUNK_BYTES_MIN {
             return Err(ChunkError::ChunkTooSmall { chunk: self.chunk, bytes: self.chunk_bytes });
@@ -235,7 +229,7 @@ impl Decoder {
     fn trailer_line(&mut self) -> Result<(), ChunkError> {
         self.trailer_bytes += self.line.len();
         let line = std::mem::take(&mut self.line);
-        let line = line.trim_ascii_end();
+        let line = without_end(&line);
         if line.is_empty() {
             // AWS's own example has an empty line before the trailer's signature.
             let awaits_signature = self.options.streaming.is_signed() && self.trailer_signature.is_none();
@@ -246,10 +240,9 @@ impl Decoder {
         }
         let malformed = ChunkError::Trailer("a line of the form name:value");
         let Some(colon) = memchr::memchr(b':', line) else { return Err(malformed) };
-        let (Ok(name), Ok(value)) = (
-            HeaderName::from_bytes(line[..colon].trim_ascii()),
-            HeaderValue::from_bytes(line[colon + 1..].trim_ascii()),
-        ) else {
+        let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(&line[..colon]), HeaderValue::from_bytes(trimmed(&line[colon + 1..])))
+        else {
             return Err(malformed);
         };
         if name == TRAILER_SIGNATURE {
@@ -307,6 +300,20 @@ impl Decoder {
         input.clear();
         Ok(())
     }
+}
+
+/// A line without its end.
+fn without_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// A header's value without the blanks around it.
+fn trimmed(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 struct ChunkHeader {

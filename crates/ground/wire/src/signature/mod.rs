@@ -164,3 +164,6 @@ pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
     }
     Some(out)
 }
+
+#[cfg(test)]
+mod tests;

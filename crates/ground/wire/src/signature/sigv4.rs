@@ -163,7 +163,9 @@ impl Claim<'_> {
             return Err(SignatureError::HostNotSigned);
         }
         let unsigned = request.headers.keys().map(http::HeaderName::as_str);
-        let unsigned = unsigned.filter(|name| name.starts_with("x-amz-") && !self.signs(name));
+        // A session token may be added after signing; nothing here reads it.
+        let must_be_signed = |name: &str| name.starts_with("x-amz-") && name != "x-amz-security-token";
+        let unsigned = unsigned.filter(|name| must_be_signed(name) && !self.signs(name));
         let mut names: Vec<String> = unsigned.map(str::to_owned).collect();
         if names.is_empty() {
             return Ok(());
