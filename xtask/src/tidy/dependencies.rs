@@ -28,7 +28,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("xtask", &[]),
     // A user of AWS, who never heard of Millpond.
     ("url2png", &[]),
-    ("fuzz", &["host", "wire", "policy", "queue"]),
+    ("fuzz", &["host", "wire", "api", "policy", "queue"]),
 ];
 
 /// What tests may use beyond that: everybody's clock, ids and disk are simulated.

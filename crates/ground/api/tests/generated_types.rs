@@ -1,0 +1,102 @@
+//! Every generated input and output agrees with its schema: what is bound from a document is written as that document.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy.toml allows it in tests, but does not see helpers of an integration test"
+)]
+
+use api::sqs::*;
+use wire::json::{self, JsonWriter};
+use wire::schema::{Operation, Shape, Structure};
+use wire::value::Value;
+
+fn operation(name: &str) -> &'static Operation {
+    SERVICE.operation(name).unwrap()
+}
+
+/// A document with a value for every member, each different from all others. Written as our writer writes it: members in
+/// the schema's order, keys sorted, no spaces.
+fn sample(structure: &'static Structure, next: &mut u32) -> String {
+    let members: Vec<String> = structure
+        .members
+        .iter()
+        .map(|member| format!("\"{}\":{}", member.name, sample_of(&member.shape, next)))
+        .collect();
+    format!("{{{}}}", members.join(","))
+}
+
+fn sample_of(shape: &Shape, next: &mut u32) -> String {
+    *next += 1;
+    let n = *next;
+    match shape {
+        Shape::String => format!("\"text {n}\""),
+        Shape::Integer | Shape::Long | Shape::Timestamp => n.to_string(),
+        Shape::Double => format!("{n}.5"),
+        Shape::Boolean => n.is_multiple_of(2).to_string(),
+        // Four letters of base64 are three bytes, whatever the letters.
+        Shape::Blob => format!("\"{n:04}\""),
+        Shape::Structure(structure) => sample(structure, next),
+        Shape::List(list) => format!("[{},{}]", sample_of(&list.item, next), sample_of(&list.item, next)),
+        Shape::Map(map) => {
+            format!("{{\"a{n}\":{},\"b{n}\":{}}}", sample_of(&map.value, next), sample_of(&map.value, next))
+        }
+    }
+}
+
+fn assert_agrees<T: Value>(structure: &'static Structure) {
+    let document = sample(structure, &mut 0);
+    let value = T::bind(json::parse(structure, document.as_bytes()).unwrap()).unwrap();
+    let mut writer = JsonWriter::new();
+    value.write(&Shape::Structure(structure), &mut writer);
+    assert_eq!(writer.finish(), document, "{}", structure.name);
+}
+
+macro_rules! every_input_and_output {
+    ($($operation:literal: $input:ty $(=> $output:ty)?;)*) => {
+        #[test]
+        fn every_input_is_bound_and_written_as_its_schema_says() {
+            let mut checked = 0;
+            $(
+                assert_agrees::<$input>(operation($operation).input);
+                checked += 1;
+            )*
+            assert_eq!(checked, SERVICE.operations.len());
+        }
+
+        #[test]
+        fn every_output_is_bound_and_written_as_its_schema_says() {
+            let mut checked = 0;
+            $($(
+                assert_agrees::<$output>(operation($operation).output.unwrap());
+                checked += 1;
+            )?)*
+            assert_eq!(checked, SERVICE.operations.iter().filter(|operation| operation.output.is_some()).count());
+        }
+    };
+}
+
+every_input_and_output! {
+    "AddPermission": AddPermissionInput;
+    "CancelMessageMoveTask": CancelMessageMoveTaskInput => CancelMessageMoveTaskOutput;
+    "ChangeMessageVisibility": ChangeMessageVisibilityInput;
+    "ChangeMessageVisibilityBatch": ChangeMessageVisibilityBatchInput => ChangeMessageVisibilityBatchOutput;
+    "CreateQueue": CreateQueueInput => CreateQueueOutput;
+    "DeleteMessage": DeleteMessageInput;
+    "DeleteMessageBatch": DeleteMessageBatchInput => DeleteMessageBatchOutput;
+    "DeleteQueue": DeleteQueueInput;
+    "GetQueueAttributes": GetQueueAttributesInput => GetQueueAttributesOutput;
+    "GetQueueUrl": GetQueueUrlInput => GetQueueUrlOutput;
+    "ListDeadLetterSourceQueues": ListDeadLetterSourceQueuesInput => ListDeadLetterSourceQueuesOutput;
+    "ListMessageMoveTasks": ListMessageMoveTasksInput => ListMessageMoveTasksOutput;
+    "ListQueueTags": ListQueueTagsInput => ListQueueTagsOutput;
+    "ListQueues": ListQueuesInput => ListQueuesOutput;
+    "PurgeQueue": PurgeQueueInput;
+    "ReceiveMessage": ReceiveMessageInput => ReceiveMessageOutput;
+    "RemovePermission": RemovePermissionInput;
+    "SendMessage": SendMessageInput => SendMessageOutput;
+    "SendMessageBatch": SendMessageBatchInput => SendMessageBatchOutput;
+    "SetQueueAttributes": SetQueueAttributesInput;
+    "StartMessageMoveTask": StartMessageMoveTaskInput => StartMessageMoveTaskOutput;
+    "TagQueue": TagQueueInput;
+    "UntagQueue": UntagQueueInput;
+}
