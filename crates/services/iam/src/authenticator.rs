@@ -234,3 +234,6 @@ fn promise(parts: &Parts, content: ContentSha256, signer: Option<ChunkSigner>) -
     let options = Options { streaming, decoded_length, announced_trailers, signer };
     Ok(Promise::Chunked(Box::new(Decoder::new(options))))
 }
+
+#[cfg(test)]
+mod tests;

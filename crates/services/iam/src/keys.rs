@@ -299,3 +299,154 @@ fn sealed(access_key_id: &str) -> KeysError {
 fn is_fresh(checked_at: Timestamp, now: Timestamp) -> bool {
     now >= checked_at && now.since(checked_at) < RECHECK_AFTER
 }
+
+#[cfg(test)]
+mod tests {
+    use host::sim::{Seed, SimClock, SimIds};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_767_225_600_000);
+
+    fn account() -> AccountId {
+        AccountId::parse("123456789012").unwrap()
+    }
+
+    fn keys_in(store: &Store, clock: &Arc<SimClock>, seed: u64) -> Keys {
+        let master_key = MasterKey::from_bytes([7; 32]);
+        Keys::open(store.clone(), &master_key, Arc::clone(clock) as Arc<dyn Clock>, Arc::new(SimIds::new(Seed(seed))))
+            .unwrap()
+    }
+
+    fn keys() -> (Store, Arc<SimClock>, Keys) {
+        let (store, clock) = (Store::in_memory().unwrap(), Arc::new(SimClock::frozen(NOW)));
+        let keys = keys_in(&store, &clock, 1);
+        (store, clock, keys)
+    }
+
+    fn secret_of(keys: &Keys, access_key_id: &str) -> Option<String> {
+        keys.find(access_key_id).unwrap().map(|key| key.secret.reveal().to_owned())
+    }
+
+    #[test]
+    fn a_new_key_looks_like_one_of_aws_and_is_found() {
+        let (_, _, keys) = keys();
+        assert!(keys.is_empty().unwrap());
+        let new = keys.create(&account(), "laptop").unwrap();
+        let (id, secret) = (&new.access_key_id, new.secret_access_key.reveal());
+        assert!(id.len() == 20 && id.starts_with("AKIA"), "{id}");
+        assert!(id.bytes().all(|b| b.is_ascii_uppercase() || (b'2'..=b'7').contains(&b)), "{id}");
+        assert_eq!(secret.len(), 40);
+        assert_eq!(secret_of(&keys, id).as_deref(), Some(secret));
+        assert!(!keys.is_empty().unwrap());
+        let info =
+            KeyInfo { access_key_id: id.clone(), account: account(), description: "laptop".into(), created_at: NOW };
+        assert_eq!(keys.list().unwrap(), [info]);
+    }
+
+    #[test]
+    fn no_secret_stands_in_the_store_or_in_a_log() {
+        let (store, _, keys) = keys();
+        let new = keys.create(&account(), "").unwrap();
+        let secret = new.secret_access_key.reveal();
+        let row = store.read(|view| view.get(&TABLE, &new.access_key_id)).unwrap().unwrap().value;
+        assert!(!format!("{row:?}").contains(secret));
+        let sealed = STANDARD.decode(&row.sealed_secret).unwrap();
+        assert!(!sealed.windows(8).any(|window| secret.as_bytes().starts_with(window)));
+        let open = keys.find(&new.access_key_id).unwrap();
+        assert!(!format!("{new:?} {keys:?} {open:?}").contains(secret));
+    }
+
+    #[test]
+    fn another_master_key_is_refused_with_what_to_do() {
+        let (store, clock, keys) = keys();
+        keys.create(&account(), "").unwrap();
+        let other = MasterKey::from_bytes([8; 32]);
+        let refused = Keys::open(store, &other, clock, Arc::new(SimIds::new(Seed(1)))).unwrap_err();
+        assert!(refused.to_string().contains("start with the master key"), "{refused}");
+    }
+
+    #[test]
+    fn a_row_moved_to_another_id_or_account_does_not_open() {
+        let (store, _, keys) = keys();
+        let new = keys.create(&account(), "").unwrap();
+        let row = store.read(|view| view.get(&TABLE, &new.access_key_id)).unwrap().unwrap().value;
+        let stolen = KeyRow { account: "999999999999".into(), ..row.clone() };
+        store
+            .write(|tx| {
+                tx.insert(&TABLE, "AKIAOTHER", &row)?;
+                tx.put(&TABLE, &new.access_key_id, &stolen)
+            })
+            .unwrap();
+        for id in ["AKIAOTHER", &new.access_key_id] {
+            assert!(matches!(keys.find(id), Err(KeysError::Sealed { .. })), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_key_made_by_another_process_works_at_once() {
+        let (store, clock, keys) = keys();
+        assert!(keys.is_empty().unwrap());
+        let other = keys_in(&store, &clock, 2);
+        let new = other.create(&account(), "").unwrap();
+        assert!(secret_of(&keys, &new.access_key_id).is_some());
+        clock.advance(RECHECK_AFTER);
+        assert!(!keys.is_empty().unwrap());
+    }
+
+    #[test]
+    fn a_key_deleted_by_another_process_stops_working_within_a_second() {
+        let (store, clock, keys) = keys();
+        let new = keys.create(&account(), "").unwrap();
+        assert!(secret_of(&keys, &new.access_key_id).is_some());
+        assert!(keys_in(&store, &clock, 2).delete(&new.access_key_id).unwrap());
+        clock.advance(RECHECK_AFTER);
+        assert_eq!(secret_of(&keys, &new.access_key_id), None);
+    }
+
+    #[test]
+    fn a_key_deleted_here_stops_working_at_once() {
+        let (_, _, keys) = keys();
+        let new = keys.create(&account(), "").unwrap();
+        assert!(secret_of(&keys, &new.access_key_id).is_some());
+        assert!(keys.delete(&new.access_key_id).unwrap());
+        assert!(!keys.delete(&new.access_key_id).unwrap());
+        assert_eq!(secret_of(&keys, &new.access_key_id), None);
+    }
+
+    #[test]
+    fn a_clock_set_back_does_not_keep_a_deleted_key_alive() {
+        let (store, clock, keys) = keys();
+        let new = keys.create(&account(), "").unwrap();
+        assert!(secret_of(&keys, &new.access_key_id).is_some());
+        keys_in(&store, &clock, 2).delete(&new.access_key_id).unwrap();
+        clock.set(Timestamp(NOW.as_millis() - 3_600_000));
+        assert_eq!(secret_of(&keys, &new.access_key_id), None);
+    }
+
+    #[test]
+    fn checking_a_key_again_keeps_its_derived_signing_keys() {
+        let (_, clock, keys) = keys();
+        let new = keys.create(&account(), "").unwrap();
+        let first = keys.find(&new.access_key_id).unwrap().unwrap();
+        clock.advance(RECHECK_AFTER * 3);
+        let again = keys.find(&new.access_key_id).unwrap().unwrap();
+        assert!(Arc::ptr_eq(&first, &again));
+    }
+
+    #[test]
+    fn there_is_a_bound_on_the_number_of_keys() {
+        let (store, _, keys) = keys();
+        let row = |n: usize| (format!("AKIA{n:016}"), keys.seal("x", &account(), "", &Secret(String::new())).unwrap());
+        let rows: Vec<_> = (0..KEYS_MAX).map(row).collect();
+        store
+            .write(|tx| {
+                for (id, row) in &rows {
+                    tx.insert(&TABLE, id, row)?;
+                }
+                Ok::<_, StoreError>(())
+            })
+            .unwrap();
+        assert!(matches!(keys.create(&account(), ""), Err(KeysError::TooMany)));
+    }
+}
