@@ -37,7 +37,10 @@ fn main() {
         decode(upload.clone(), signer.clone());
     }
     let gib = f64::from(rounds) * upload.len() as f64 / f64::from(1 << 30);
-    println!("decode and verify a signed aws-chunked upload:       {:>6.2} GiB/s", gib / started.elapsed().as_secs_f64());
+    println!(
+        "decode and verify a signed aws-chunked upload:       {:>6.2} GiB/s",
+        gib / started.elapsed().as_secs_f64()
+    );
 }
 
 fn micros(duration: Duration) -> f64 {
@@ -114,8 +117,12 @@ fn chunked_upload(date: &AmzDate) -> (Bytes, ChunkSigner) {
 }
 
 fn decode(mut upload: Bytes, signer: ChunkSigner) {
-    let options =
-        Options { streaming: Streaming::Signed, decoded_length: None, announced_trailers: vec![], signer: Some(signer) };
+    let options = Options {
+        streaming: Streaming::Signed,
+        decoded_length: None,
+        announced_trailers: vec![],
+        signer: Some(signer),
+    };
     let mut decoder = Decoder::new(options);
     while let Some(data) = decoder.decode(&mut upload).expect("well formed") {
         black_box(data);

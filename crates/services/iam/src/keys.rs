@@ -139,8 +139,6 @@ impl Keys {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn Ids>,
     ) -> Result<Self, KeysError> {
-        // Makes the table, so that the first key that another process makes is seen by this one.
-        store.write(|tx| tx.delete(&TABLE, ""))?;
         let cipher = XChaCha20Poly1305::new(master_key.bytes().into());
         let keys = Self { store, cipher, clock, ids, open: RwLock::default(), emptiness: RwLock::default() };
         if let Some(row) = keys.store.read(|view| view.first(&TABLE, &Scan::all()))? {
@@ -383,25 +381,34 @@ mod tests {
         }
     }
 
+    /// Two processes on one file: each with a store of its own, and no table when the first one opens it.
+    fn two_processes(clock: &Arc<SimClock>) -> (tempfile::TempDir, Keys, Keys) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = || Store::open(&directory.path().join("control.db")).unwrap();
+        let (server, tool) = (keys_in(&store(), clock, 1), keys_in(&store(), clock, 2));
+        (directory, server, tool)
+    }
+
     #[test]
     fn a_key_made_by_another_process_works_at_once() {
-        let (store, clock, keys) = keys();
-        assert!(keys.is_empty().unwrap());
-        let other = keys_in(&store, &clock, 2);
-        let new = other.create(&account(), "").unwrap();
-        assert!(secret_of(&keys, &new.access_key_id).is_some());
+        let clock = Arc::new(SimClock::frozen(NOW));
+        let (_directory, server, tool) = two_processes(&clock);
+        assert!(server.is_empty().unwrap());
+        let new = tool.create(&account(), "").unwrap();
+        assert!(secret_of(&server, &new.access_key_id).is_some());
         clock.advance(RECHECK_AFTER);
-        assert!(!keys.is_empty().unwrap());
+        assert!(!server.is_empty().unwrap());
     }
 
     #[test]
     fn a_key_deleted_by_another_process_stops_working_within_a_second() {
-        let (store, clock, keys) = keys();
-        let new = keys.create(&account(), "").unwrap();
-        assert!(secret_of(&keys, &new.access_key_id).is_some());
-        assert!(keys_in(&store, &clock, 2).delete(&new.access_key_id).unwrap());
+        let clock = Arc::new(SimClock::frozen(NOW));
+        let (_directory, server, tool) = two_processes(&clock);
+        let new = tool.create(&account(), "").unwrap();
+        assert!(secret_of(&server, &new.access_key_id).is_some());
+        assert!(tool.delete(&new.access_key_id).unwrap());
         clock.advance(RECHECK_AFTER);
-        assert_eq!(secret_of(&keys, &new.access_key_id), None);
+        assert_eq!(secret_of(&server, &new.access_key_id), None);
     }
 
     #[test]
