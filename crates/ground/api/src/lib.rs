@@ -9,8 +9,10 @@
 
 mod call;
 mod codec;
+mod object_store;
 
 pub mod sqs;
 pub mod sts;
 
 pub use call::{AccountId, Call, Endpoint, Identity, Principal, Protocol, Region, RequestId};
+pub use object_store::{ObjectStore, PortFuture, PutObject};
