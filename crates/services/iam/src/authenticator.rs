@@ -25,7 +25,7 @@ use crate::keys::OpenKey;
 use crate::{AuthError, Begun, Keys};
 
 /// The one service with a signature of its own.
-const S3: &str = "s3";
+pub(crate) const S3: &str = "s3";
 
 /// How much of a signature is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

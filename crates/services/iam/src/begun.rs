@@ -12,6 +12,7 @@ use wire::signed_body::{Promise, SignedBody};
 use wire::sigv4::{SigningKey, Verification};
 
 use crate::AuthError;
+use crate::authenticator::S3;
 use crate::keys::OpenKey;
 
 /// A request whose head was judged and whose body was not.
@@ -57,12 +58,26 @@ impl Begun {
         self.identity.is_anonymous()
     }
 
-    /// The verdict for a request whose whole body is at hand; for all services but S3.
+    /// Refuses a request that is signed for another service than the one that is to answer it.
+    pub fn for_service(self, expected: &'static str) -> Result<Self, AuthError> {
+        match &self.service {
+            Some(signed_for) if **signed_for != *expected => {
+                Err(AuthError::WrongService { signed_for: signed_for.to_string(), expected })
+            }
+            _ => Ok(self),
+        }
+    }
+
+    /// The verdict for a request whose whole body is at hand; for all services but S3. Ask
+    /// [`for_service`](Self::for_service) first.
     pub fn finish(self, body: &[u8]) -> Result<Identity, AuthError> {
+        // S3's signatures need not cover the body, which to all other services is the command: a URL that lets somebody
+        // read one object must not send messages.
+        let leaves_body_open = self.service.as_deref() == Some(S3);
         match self.proof {
-            Proof::Done(Promise::Nothing) => {}
+            Proof::Done(Promise::Nothing) if !leaves_body_open => {}
             Proof::NeedsBody(proof) => proof.judge(body, &self.identity)?,
-            Proof::Done(Promise::Sha256(_) | Promise::Chunked(_)) => {
+            Proof::Done(_) => {
                 let signed_for = self.service.unwrap_or_default().into();
                 return Err(AuthError::WrongService { signed_for, expected: "sqs" });
             }
@@ -72,18 +87,20 @@ impl Begun {
 
     /// For S3: the caller, the body that is verified while it is read, and where its trailing headers will appear.
     pub fn stream<B>(self, body: B) -> Result<(Identity, SignedBody<B>, Trailers), AuthError> {
-        let promise = match self.proof {
+        let Self { identity, service, proof, .. } = self.for_service(S3)?;
+        let promise = match proof {
             Proof::Done(promise) => promise,
+            // Not S3's, as S3's are never left open; said again here rather than assumed.
             Proof::NeedsBody(_) => {
-                let signed_for = self.service.unwrap_or_default().into();
-                return Err(AuthError::WrongService { signed_for, expected: "s3" });
+                let signed_for = service.unwrap_or_default().into();
+                return Err(AuthError::WrongService { signed_for, expected: S3 });
             }
         };
         let trailers = match &promise {
             Promise::Chunked(decoder) => decoder.trailers(),
             Promise::Nothing | Promise::Sha256(_) => Trailers::default(),
         };
-        Ok((self.identity, SignedBody::new(body, promise), trailers))
+        Ok((identity, SignedBody::new(body, promise), trailers))
     }
 }
 

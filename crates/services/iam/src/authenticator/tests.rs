@@ -334,6 +334,29 @@ fn a_request_for_one_service_is_no_request_for_another() {
     assert_eq!(error.to_query().message, "Credential should be scoped to correct service: 'sqs'. ");
 }
 
+#[test]
+fn an_s3_signature_that_leaves_the_body_open_commands_no_other_service() {
+    let (strict_house, key) = strict();
+    for (house, signer) in [(strict_house, signer_of(&key, "s3")), (house(Mode::Local), signer("test", "test", "s3"))] {
+        for parts in [presigned_get(&signer, 60), s3_put(&signer, "UNSIGNED-PAYLOAD")] {
+            let begun = house.authenticator.begin(&parts, None).unwrap();
+            assert!(matches!(begun.finish(BODY), Err(AuthError::WrongService { .. })));
+        }
+    }
+    let (house, key) = strict();
+    let begun = house.authenticator.begin(&sigv2_get(&key, "/key?acl"), None).unwrap();
+    assert!(matches!(begun.finish(BODY), Err(AuthError::WrongService { .. })));
+}
+
+#[test]
+fn a_scope_names_the_one_service_that_may_answer() {
+    let (house, key) = strict();
+    let begun = || house.authenticator.begin(&sqs_request(&signer_of(&key, "sqs"), BODY), None).unwrap();
+    assert!(begun().for_service("sqs").is_ok());
+    let error = begun().for_service("sts").unwrap_err();
+    assert_eq!(error.to_query().message, "Credential should be scoped to correct service: 'sts'. ");
+}
+
 /// As boto 2 and its time signed: `hmac-sha1` over a string that a test can write down.
 fn sigv2_get(key: &NewKey, resource: &str) -> Parts {
     let date = "Thu, 01 Jan 2026 00:00:00 GMT";
