@@ -16,7 +16,7 @@ use http::HeaderMap;
 use sha1::Sha1;
 use subtle::ConstantTimeEq;
 
-use super::canonical::{decoded, push_header_values, query_pairs};
+use super::canonical::{decoded, query_pairs};
 use super::sigv4::is_access_key_id;
 use super::{AmzDate, Carrier, Mismatch, SKEW_MAX_S, SignatureError, SignedRequest};
 
@@ -213,7 +213,13 @@ fn push_amz_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
     for name in names {
         out.extend_from_slice(name.as_bytes());
         out.push(b':');
-        push_header_values(out, headers, name);
+        for (index, value) in headers.get_all(name).iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            // Unlike SigV4, blanks inside a value stay as they are.
+            out.extend_from_slice(value.as_bytes().trim_ascii());
+        }
         out.push(b'\n');
     }
 }
@@ -225,6 +231,11 @@ fn push_resource(out: &mut Vec<u8>, request: SignedRequest<'_>, virtual_bucket: 
     }
     let path = request.uri.path();
     out.extend_from_slice(if path.is_empty() { b"/" } else { path.as_bytes() });
+    // S3 signs a bucket as `/bucket/`, however the client wrote its path.
+    let is_bucket = virtual_bucket.is_none() && path.len() > 1 && !path[1..].contains('/');
+    if is_bucket {
+        out.push(b'/');
+    }
 
     let pieces = request.query().split('&').map(|piece| match piece.split_once('=') {
         Some((name, value)) => (name, Some(value)),
@@ -237,7 +248,7 @@ fn push_resource(out: &mut Vec<u8>, request: SignedRequest<'_>, virtual_bucket: 
         out.extend_from_slice(name.as_bytes());
         if let Some(value) = value {
             out.push(b'=');
-            out.extend_from_slice(&decoded(value.as_bytes(), true));
+            out.extend_from_slice(&decoded(value.as_bytes(), false));
         }
     }
 }

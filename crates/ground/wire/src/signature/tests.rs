@@ -350,6 +350,20 @@ fn in_sigv2_the_amz_date_takes_the_place_of_the_date() {
     );
 }
 
+/// As botocore signs with `signature_version='s3'`.
+#[test]
+fn in_sigv2_a_bucket_ends_with_a_slash_and_blanks_in_values_stay() {
+    let text = format!(
+        "PUT /bucket?delete&uploadId=a%2Bb%2Fc HTTP/1.1\nDate: Tue, 27 Mar 2007 21:20:27 +0000\n\
+         x-amz-meta-a: two  blanks \nAuthorization: AWS {S3_KEY}:AAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"
+    );
+    let Err(SignatureError::Mismatch(mismatch)) = sigv2_judged(&text, None) else { panic!("zeros were right") };
+    assert_eq!(
+        mismatch.string_to_sign,
+        "PUT\n\n\nTue, 27 Mar 2007 21:20:27 +0000\nx-amz-meta-a:two  blanks\n/bucket/?delete&uploadId=a+b/c"
+    );
+}
+
 #[test]
 fn sigv2_is_for_s3_alone() {
     let text = "GET /?Action=ListQueues&AWSAccessKeyId=k&SignatureVersion=2&SignatureMethod=HmacSHA256&Signature=x \
