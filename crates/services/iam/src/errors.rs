@@ -386,3 +386,92 @@ fn spaced_hex(text: &str) -> String {
     let bytes: Vec<String> = text.bytes().map(|byte| format!("{byte:02x}")).collect();
     bytes.join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use wire::signature::Mismatch;
+
+    use super::*;
+
+    fn date(text: &str) -> AmzDate {
+        AmzDate::parse(text).unwrap()
+    }
+
+    /// Every kind of error, with S3's code and status and with the other services'.
+    fn all() -> Vec<(SignatureError, (&'static str, u16), (&'static str, u16))> {
+        use Carrier::{Header, Query};
+        use SignatureError as E;
+        let got = || "x".to_owned();
+        let (date, now) = (date("20260101T000000Z"), date("20260102T000000Z"));
+        let incomplete = ("IncompleteSignature", 400);
+        let mismatch = ("SignatureDoesNotMatch", 403);
+        let in_header = ("AuthorizationHeaderMalformed", 400);
+        let in_query = ("AuthorizationQueryParametersError", 400);
+        let denied = ("AccessDenied", 403);
+        let missing = |carrier| E::MissingParameters { missing: vec!["Credential"], carrier, authorization: got() };
+        vec![
+            (E::SeveralMechanisms, ("InvalidArgument", 400), incomplete),
+            (E::NotAws { authorization: got() }, ("InvalidArgument", 400), incomplete),
+            (E::UnsupportedAlgorithm { algorithm: got(), carrier: Header }, ("NotImplemented", 501), incomplete),
+            (missing(Header), in_header, incomplete),
+            (missing(Query), in_query, incomplete),
+            (E::NotKeyValue { part: got(), authorization: got() }, in_header, incomplete),
+            (E::DateMissing { authorization: got() }, denied, incomplete),
+            (E::DateMalformed { got: got(), carrier: Header }, denied, incomplete),
+            (E::DateMalformed { got: got(), carrier: Query }, in_query, incomplete),
+            (E::CredentialMalformed { got: got(), carrier: Header }, in_header, incomplete),
+            (E::CredentialMalformed { got: got(), carrier: Query }, in_query, incomplete),
+            (E::RegionMalformed { got: got(), carrier: Header }, in_header, mismatch),
+            (E::TerminatorMalformed { got: got(), carrier: Query }, in_query, mismatch),
+            (E::ScopeDay { scope_day: got(), date, carrier: Header }, in_header, mismatch),
+            (E::SignatureMalformed, mismatch, mismatch),
+            (E::ExpiresNotANumber { got: got() }, in_query, incomplete),
+            (E::ExpiresNegative, in_query, incomplete),
+            (E::ExpiresTooLong, in_query, incomplete),
+            (E::HostNotSigned, denied, mismatch),
+            (E::HeadersNotSigned { names: vec![got()] }, denied, mismatch),
+            (E::TooManySignedHeaders, in_header, incomplete),
+            (E::ContentSha256Missing, ("InvalidRequest", 400), incomplete),
+            (E::ContentSha256Invalid { got: got() }, ("InvalidArgument", 400), incomplete),
+            (E::Skewed { date, now }, ("RequestTimeTooSkewed", 403), mismatch),
+            (E::Expired { date, expires_s: 60, now }, denied, mismatch),
+            (E::NotYetValid { date, now }, denied, mismatch),
+            (E::Mismatch(Box::new(Mismatch::default())), mismatch, mismatch),
+        ]
+    }
+
+    #[test]
+    fn every_error_has_awss_code_in_both_dialects() {
+        for (error, s3, query) in all() {
+            let error = AuthError::from(error);
+            let (in_s3, in_query) = (error.to_s3(), error.to_query());
+            assert_eq!((in_s3.code.as_ref(), in_s3.status), s3, "{error:?}");
+            assert_eq!((in_query.code.as_ref(), in_query.status), query, "{error:?}");
+            assert!(!in_s3.message.is_empty() && !in_query.message.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_store_that_fails_is_our_fault_and_tells_nothing() {
+        let error = AuthError::Keys(KeysError::Sealed { access_key_id: "AKIASECRET".into() });
+        for api in [error.to_s3(), error.to_query()] {
+            assert_eq!(api.status, 500);
+            assert!(!api.message.contains("AKIASECRET"));
+        }
+        assert!(error.s3_details().is_empty());
+    }
+
+    #[test]
+    fn a_url_of_the_future_and_one_of_the_past_are_told_apart() {
+        let (early, late) = (date("20260101T000000Z"), date("20260101T010000Z"));
+        let future = AuthError::from(SignatureError::NotYetValid { date: late, now: early });
+        assert_eq!(
+            future.to_query().message,
+            "Signature not yet current: 20260101T010000Z is still later than 20260101T001500Z (20260101T000000Z + 15 min.)"
+        );
+        let past = AuthError::from(SignatureError::Expired { date: early, expires_s: 60, now: late });
+        assert_eq!(past.to_query().message, "Signature expired: 20260101T000100Z is now earlier than 20260101T010000Z");
+        let details = past.s3_details();
+        assert_eq!(details[1], ("Expires", "2026-01-01T00:01:00Z".to_owned()));
+    }
+}

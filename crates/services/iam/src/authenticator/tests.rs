@@ -344,7 +344,7 @@ fn an_s3_signature_that_leaves_the_body_open_commands_no_other_service() {
         }
     }
     let (house, key) = strict();
-    let begun = house.authenticator.begin(&sigv2_get(&key, "/key?acl"), None).unwrap();
+    let begun = house.authenticator.begin(&sigv2_get(&key, "/key/?acl"), None).unwrap();
     assert!(matches!(begun.finish(BODY), Err(AuthError::WrongService { .. })));
 }
 
