@@ -7,13 +7,17 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use host::{Clock, Disk, Ids};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::error::{EngineError, HandleError, OpenError, VisibilityError};
+use crate::journal::recovery::Recovery;
 use crate::message::{Counts, NewMessage, QueueId, Receive, Received, Sent, Settings};
+use crate::shard::Shard;
 use crate::stats::{QueueStats, ShardStats};
 
 /// Bounds of an engine.
@@ -73,25 +77,41 @@ pub struct Options {
     pub writer: Writer,
 }
 
-/// What [`Engine::open`] found on the disk.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recovery {
-    /// Queues found.
-    pub queues: usize,
-    /// Messages found alive.
-    pub messages: usize,
-}
-
-/// All queues of one directory. Cheap to clone.
+/// All queues of one directory. Cheap to clone. Dropping the last clone ends the threads; [`Engine::close`] before that
+/// keeps leases and receive counts, too.
 #[derive(Clone)]
 pub struct Engine {
-    options: Arc<Options>,
+    inner: Arc<Inner>,
 }
 
 /// One queue. Cheap to clone.
 #[derive(Clone)]
 pub struct Queue {
+    inner: Arc<Inner>,
     id: QueueId,
+}
+
+struct Inner {
+    shard: Arc<Shard>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Inner {
+    /// Ends the threads, and waits for them.
+    fn join(&self) {
+        self.shard.stop();
+        for thread in self.threads.lock().drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the queue engine panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.join();
+    }
 }
 
 impl Engine {
@@ -100,63 +120,81 @@ impl Engine {
     /// # Errors
     /// When the disk fails or the directory was written by a newer version. Damage is no error: it is reported.
     pub fn open(options: Options) -> Result<(Self, Recovery), OpenError> {
-        Ok((Self { options: Arc::new(options) }, Recovery::default()))
+        let (shard, recovery) = Shard::open(options)?;
+        let threads = Mutex::new(shard.start()?);
+        Ok((Self { inner: Arc::new(Inner { shard, threads }) }, recovery))
     }
 
     /// The queue with this id, created if the engine does not know it, with these settings from now on.
-    pub fn queue(&self, id: QueueId, _settings: Settings) -> Result<Queue, EngineError> {
-        Ok(Queue { id })
+    pub fn queue(&self, id: QueueId, settings: Settings) -> Result<Queue, EngineError> {
+        self.inner.shard.configure(id, settings, true)?;
+        Ok(Queue { inner: Arc::clone(&self.inner), id })
     }
 
     /// The ids of all queues that the engine knows.
     pub fn queue_ids(&self) -> Vec<QueueId> {
-        Vec::new()
+        self.inner.shard.queue_ids()
     }
 
     /// Replaces a queue's settings. They hold for sends and receives from now on; retention for all messages at once.
-    pub fn set_settings(&self, _id: QueueId, _settings: Settings) -> Result<(), EngineError> {
-        Err(EngineError::Closed)
+    pub fn set_settings(&self, id: QueueId, settings: Settings) -> Result<(), EngineError> {
+        self.inner.shard.configure(id, settings, false)
     }
 
     /// Deletes a queue with all its messages; durable when it returns. Waiting receivers wake with nothing.
     /// No error if there is no such queue.
-    pub async fn delete_queue(&self, _id: QueueId) -> Result<(), EngineError> {
-        Err(EngineError::Closed)
+    pub async fn delete_queue(&self, id: QueueId) -> Result<(), EngineError> {
+        self.inner.shard.delete_queues(|queue| queue == id).await
     }
 
     /// Deletes all queues but these; for the start, when the caller knows which ones still exist.
-    pub async fn retain(&self, _ids: &HashSet<QueueId>) -> Result<(), EngineError> {
-        Err(EngineError::Closed)
+    pub async fn retain(&self, ids: &HashSet<QueueId>) -> Result<(), EngineError> {
+        self.inner.shard.delete_queues(|queue| !ids.contains(&queue)).await
     }
 
     /// Moves up to `max` visible messages of `from`, as one atomic change, to the queue that `route` names for the
-    /// message's dead-letter source. A message without a route stays. Moved messages get a new id and send time.
-    /// Returns how many moved: 0 when no visible message has a route.
+    /// message's dead-letter source. A message without a route, or with one to a queue that the engine does not know,
+    /// stays. Moved messages get a new id and send time. Returns how many moved: 0 when no visible message can.
+    ///
+    /// `route` is called under the shard's lock: it must be quick and must not call the engine.
     pub async fn move_messages(
         &self,
-        _from: QueueId,
-        _max: usize,
-        _route: impl Fn(Option<QueueId>) -> Option<QueueId> + Send,
+        from: QueueId,
+        max: usize,
+        route: impl Fn(Option<QueueId>) -> Option<QueueId> + Send + Sync,
     ) -> Result<usize, EngineError> {
-        Err(EngineError::Closed)
+        self.inner.shard.move_messages(from, max, route).await
     }
 
     /// From now on nobody waits: waiting receives answer with nothing at once. For shutting down.
-    pub fn drain(&self) {}
+    pub fn drain(&self) {
+        self.inner.shard.drain();
+    }
 
-    /// Makes everything durable, leases and receive counts too, and ends the engine's threads.
+    /// Makes everything durable, leases and receive counts too, and ends the engine's threads. Every later call
+    /// answers [`EngineError::Closed`].
     pub async fn close(&self) -> Result<(), EngineError> {
-        Ok(())
+        let shard = &self.inner.shard;
+        shard.finish().await?;
+        if shard.is_inline() {
+            return shard.seal();
+        }
+        let inner = Arc::clone(&self.inner);
+        let sealed = tokio::task::spawn_blocking(move || {
+            inner.join();
+            inner.shard.seal()
+        });
+        sealed.await.unwrap_or(Err(EngineError::Closed))
     }
 
     /// Becomes `Some(reason)` when the journal fails: the process should exit non-zero.
     pub fn poisoned(&self) -> watch::Receiver<Option<Arc<str>>> {
-        watch::channel(None).1
+        self.inner.shard.poisoned()
     }
 
     /// Counters of the engine's shards.
     pub fn stats(&self) -> Vec<ShardStats> {
-        vec![ShardStats::default(); usize::from(self.options.disk.is_some())]
+        vec![self.inner.shard.stats()]
     }
 }
 
@@ -167,58 +205,61 @@ impl Queue {
     }
 
     /// Sends messages, all or none; durable when it returns, in the order given.
-    pub async fn send(&self, _messages: Vec<NewMessage>) -> Result<Vec<Sent>, EngineError> {
-        Err(EngineError::Closed)
+    ///
+    /// A payload may be kept in memory for as long as it is fresh: it should own its bytes, not be a slice of a buffer
+    /// much larger than itself.
+    pub async fn send(&self, messages: Vec<NewMessage>) -> Result<Vec<Sent>, EngineError> {
+        self.inner.shard.send(self.id, messages).await
     }
 
     /// Lends messages. Returns at the first that is there, or empty after the wait. Dropping the future lends nothing.
     ///
     /// # Errors
     /// [`EngineError::OverInFlight`] without a wait; with a wait the result is empty instead.
-    pub async fn receive(&self, _receive: Receive) -> Result<Vec<Received>, EngineError> {
-        Err(EngineError::Closed)
+    pub async fn receive(&self, receive: Receive) -> Result<Vec<Received>, EngineError> {
+        self.inner.shard.receive(self.id, receive).await
     }
 
     /// Deletes the messages behind the handles; durable when it returns. A result per handle, in order.
     /// Deleting twice is no error; a handle of an earlier receive deletes as well.
     pub async fn delete<H: AsRef<str> + Sync>(
         &self,
-        _handles: &[H],
+        handles: &[H],
     ) -> Result<Vec<Result<(), HandleError>>, EngineError> {
-        Err(EngineError::Closed)
+        self.inner.shard.delete(self.id, handles).await
     }
 
     /// Hides messages in flight for so many seconds from now; 0 makes them visible at once. A result per entry.
     pub async fn change_visibility<H: AsRef<str> + Sync>(
         &self,
-        _changes: &[(H, u32)],
+        changes: &[(H, u32)],
     ) -> Result<Vec<Result<(), VisibilityError>>, EngineError> {
-        Err(EngineError::Closed)
+        self.inner.shard.change_visibility(self.id, changes)
     }
 
     /// Drops every message sent before the call; durable when it returns.
     pub async fn purge(&self) -> Result<(), EngineError> {
-        Err(EngineError::Closed)
+        self.inner.shard.purge(self.id).await
     }
 
     /// How many messages the queue holds.
     pub fn counts(&self) -> Result<Counts, EngineError> {
-        Err(EngineError::Closed)
+        self.inner.shard.counts(self.id)
     }
 
     /// Age of the oldest message; in a dead-letter queue since its arrival there. Messages received three times or
     /// more are left out. Zero for an empty queue.
     pub fn oldest_age(&self) -> Result<Duration, EngineError> {
-        Err(EngineError::Closed)
+        self.inner.shard.oldest_age(self.id)
     }
 
     /// Counters since the start.
     pub fn stats(&self) -> Result<QueueStats, EngineError> {
-        Err(EngineError::Closed)
+        self.inner.shard.queue_stats(self.id)
     }
 
     /// The settings in force.
     pub fn settings(&self) -> Result<Settings, EngineError> {
-        Err(EngineError::Closed)
+        self.inner.shard.settings(self.id)
     }
 }
