@@ -1,0 +1,210 @@
+//! The command line: what `millpond` understands, and what each command does.
+//!
+//! Invariants:
+//! - `millpond` alone serves; every command teaches itself with `--help`.
+//! - A refusal is one sentence on standard error that says what to do, and an exit code other than 0.
+
+mod client;
+mod demo;
+mod exec;
+mod keys;
+mod serve;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, ConfigError, Keep, Overrides};
+
+const EXAMPLES: &str = "\
+Examples:
+  millpond                                     serve on 127.0.0.1:4566, data in ./millpond-data
+  millpond --ephemeral --listen 127.0.0.1:0    serve on a free port and keep nothing, for tests
+  millpond aws sqs create-queue --queue-name jobs
+  millpond exec -- python your_program.py      run a program with the endpoint in its environment
+  millpond demo                                see it work, in a minute, leaving nothing behind
+  millpond keys create                         make an access key; then --listen 0.0.0.0:4566 is allowed
+
+Every flag can also be set as MILLPOND_<FLAG> in the environment or in ./millpond.toml; flags win over the
+environment, the environment over the file. docs/configuration.md has every setting.";
+
+#[derive(Debug, Parser)]
+#[command(name = "millpond", version, about, long_about = None, after_help = EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(about = "AWS's queue and storage on machines that you own. Serves, unless told otherwise.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or Ctrl-C (the default)
+    Serve(ServeArgs),
+    /// Run a command with Millpond's endpoint, region and credentials in its environment
+    Exec(ExecArgs),
+    /// Run the AWS CLI against Millpond
+    Aws(AwsArgs),
+    /// Walk through the queue half of the story with a server of its own, leaving nothing behind
+    Demo,
+    /// Make, list and remove access keys; a running server notices within a second
+    Keys(KeysArgs),
+    /// Read a data directory offline and say what it holds; changes nothing
+    Verify(PlaceArgs),
+    /// Print the version
+    Version,
+    /// The demo's worker: takes one message and works on it until it is killed
+    #[command(hide = true)]
+    DemoWorker(demo::WorkerArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ServeArgs {
+    #[command(flatten)]
+    overrides: Overrides,
+    /// Write the endpoint's URL to this file once requests are served
+    #[arg(long, env = "MILLPOND_ENDPOINT_FILE", value_name = "FILE")]
+    endpoint_file: Option<PathBuf>,
+}
+
+/// Where a running server is.
+#[derive(Debug, clap::Args)]
+struct ServerArgs {
+    /// The server's URL [default: the configured address, http://127.0.0.1:4566]
+    #[arg(long, env = "MILLPOND_ENDPOINT", value_name = "URL")]
+    endpoint: Option<String>,
+    /// Read settings from this file [default: ./millpond.toml where it exists]
+    #[arg(long, env = "MILLPOND_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  millpond exec -- aws s3 ls")]
+struct ExecArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    command: Vec<std::ffi::OsString>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  millpond aws s3 mb s3://pictures")]
+struct AwsArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// The arguments of the AWS CLI
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+    arguments: Vec<std::ffi::OsString>,
+}
+
+/// Which data directory.
+#[derive(Debug, clap::Args)]
+struct PlaceArgs {
+    /// The data directory [default: ./millpond-data]
+    #[arg(long, env = "MILLPOND_DATA_DIR", value_name = "DIR", global = true)]
+    data_dir: Option<PathBuf>,
+    /// Read settings from this file [default: ./millpond.toml where it exists]
+    #[arg(long, env = "MILLPOND_CONFIG", value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct KeysArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(subcommand)]
+    command: KeysCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeysCommand {
+    /// Make a key and print its secret, which is never shown again
+    Create {
+        /// The account that the key belongs to [default: the configured account, 000000000000]
+        #[arg(long, value_name = "12 DIGITS")]
+        account: Option<String>,
+        /// What the key is for, in your own words
+        #[arg(long, default_value = "", value_name = "TEXT")]
+        description: String,
+    },
+    /// List the keys
+    Ls,
+    /// Remove a key; what is signed with it is refused from now on
+    Rm {
+        /// The access key id, AKIA…
+        access_key_id: String,
+    },
+}
+
+impl PlaceArgs {
+    fn load(self) -> Result<(Config, PathBuf), ConfigError> {
+        let overrides = Overrides { config: self.config, data_dir: self.data_dir, ..Overrides::from_environment() };
+        let config = Config::load(Overrides { ephemeral: Some(false), ..overrides })?;
+        let path = match &config.keep {
+            Keep::Dir(path) => path.clone(),
+            Keep::Nothing => PathBuf::new(),
+        };
+        Ok((config, path))
+    }
+}
+
+/// Runs the program as the command line says.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        None => serve::run(cli.serve),
+        Some(Command::Serve(args)) => serve::run(args),
+        Some(Command::Exec(args)) => exec::run(args),
+        Some(Command::Aws(args)) => exec::run_aws(args),
+        Some(Command::Demo) => demo::run(),
+        Some(Command::DemoWorker(args)) => demo::work(&args),
+        Some(Command::Keys(args)) => keys::run(args),
+        Some(Command::Verify(args)) => verify::run(args),
+        Some(Command::Version) => {
+            println!("millpond {}", env!("CARGO_PKG_VERSION"));
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("millpond: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_the_default_and_takes_the_same_flags() {
+        let bare = Cli::try_parse_from(["millpond", "--ephemeral", "--listen", "127.0.0.1:0,[::1]:0"]).unwrap();
+        assert!(bare.command.is_none());
+        assert_eq!(bare.serve.overrides.ephemeral, Some(true));
+        assert_eq!(bare.serve.overrides.listen, ["127.0.0.1:0", "[::1]:0"]);
+        let named = Cli::try_parse_from(["millpond", "serve", "--sqs-cooldowns", "false", "--allow-reset"]).unwrap();
+        let Some(Command::Serve(serve)) = named.command else { panic!("not serve") };
+        assert_eq!((serve.overrides.sqs_cooldowns, serve.overrides.allow_reset), (Some(false), Some(true)));
+    }
+
+    #[test]
+    fn a_command_keeps_its_own_flags() {
+        for line in [&["millpond", "aws", "s3", "ls", "--recursive"][..], &["millpond", "exec", "--", "env", "-0"]] {
+            match Cli::try_parse_from(line).unwrap().command {
+                Some(Command::Aws(aws)) => assert_eq!(aws.arguments, ["s3", "ls", "--recursive"]),
+                Some(Command::Exec(exec)) => assert_eq!(exec.command, ["env", "-0"]),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! `millpond serve`: from configuration to serving, and from the first signal to exit.
+//!
+//! Invariants:
+//! - "Ready" is printed when the next request will be served, and not before.
+//! - A drain answers everything that was accepted, within the drain time, and syncs; only then does the process exit 0.
+
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use iam::Mode;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+
+use super::ServeArgs;
+use crate::config::{Config, Keep};
+use crate::front_door::{FrontDoor, listener};
+use crate::logging;
+use crate::shutdown::Signals;
+use crate::wiring::Platform;
+
+/// Serves until told to stop.
+pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    let config = Config::load(args.overrides)?;
+    logging::start(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.worker_threads)
+        .thread_name("millpond-worker")
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let result = runtime.block_on(serve(config, args.endpoint_file.as_deref()));
+    // A client that never takes its answer must not keep the process: everything that counts is synced by now.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// A server that accepts connections.
+pub(super) struct Running {
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) front_door: Arc<FrontDoor>,
+    pub(super) mode: Mode,
+    accepting: JoinSet<()>,
+}
+
+impl Running {
+    /// Opens everything and starts to accept.
+    pub(super) async fn start(config: &Config) -> anyhow::Result<Self> {
+        let platform = Platform::open(config)?;
+        let authenticator = platform.authenticator(config)?;
+        let mode = authenticator.mode().map_err(|error| anyhow::anyhow!("cannot read the access keys: {error}"))?;
+        let (listeners, addresses) = listener::bind(&config.listen)?;
+        let ids = platform.ids.clone();
+        let services = platform.services(config).await?;
+        let front_door = Arc::new(FrontDoor::new(config, &*ids, services, authenticator));
+        let accepting = accept(listeners, config, &front_door);
+        Ok(Self { addresses, front_door, mode, accepting })
+    }
+
+    /// The URL to reach the first address by.
+    pub(super) fn endpoint(&self) -> String {
+        self.addresses.first().map(|address| url(*address)).unwrap_or_default()
+    }
+
+    /// Stops accepting, lets what is in flight finish within `timeout`, and makes everything durable.
+    pub(super) async fn stop(mut self, timeout: Duration) -> anyhow::Result<()> {
+        self.accepting.shutdown().await;
+        self.front_door.services().drain();
+        if tokio::time::timeout(timeout, self.front_door.drain()).await.is_err() {
+            let connections = self.front_door.connections();
+            warn!(connections, "requests in flight did not finish in time; closing their connections");
+            self.front_door.close_connections();
+            let _ = tokio::time::timeout(Duration::from_secs(1), self.front_door.drain()).await;
+        }
+        self.front_door.services().close().await
+    }
+}
+
+fn accept(listeners: Vec<TcpListener>, config: &Config, front_door: &Arc<FrontDoor>) -> JoinSet<()> {
+    let slots = Arc::new(Semaphore::new(listener::connections_carried(config.limits.connections_max)));
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        accepting.spawn(listener::accept(listener, front_door.clone(), slots.clone()));
+    }
+    // Not among those that a shutdown stops: a drain needs its limits too.
+    let watched = front_door.clone();
+    tokio::spawn(async move { watched.watch_over_connections().await });
+    accepting
+}
+
+async fn serve(config: Config, endpoint_file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::listen().context("cannot take over signals")?;
+    let running = tokio::select! {
+        running = Running::start(&config) => running?,
+        () = signals.first() => return Ok(ExitCode::SUCCESS),
+    };
+    if let Some(path) = endpoint_file {
+        write_endpoint(path, &running.endpoint())
+            .with_context(|| format!("cannot write the endpoint to {}", path.display()))?;
+    }
+    announce(&config, &running);
+    let failure = tokio::select! {
+        () = signals.first() => None,
+        reason = running.front_door.services().poisoned() => Some(reason),
+    };
+    tokio::spawn(signals.force());
+    if let Some(reason) = failure {
+        error!(%reason, "the message journal failed; stopping, so that nothing is acknowledged that may be lost");
+        // Waiting receives end with an error by themselves; there is nothing to sync.
+        let _ = running.stop(Duration::from_secs(2)).await;
+        anyhow::bail!("the message journal failed: {reason}; look at the disk, then start again");
+    }
+    running.stop(config.drain_timeout).await.context("cannot close what is on disk; the next start will recover it")?;
+    info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The URL that a client on this machine reaches an address by.
+pub(super) fn url(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
+}
+
+/// Complete or not there: whoever waits for the file reads it the moment it appears.
+fn write_endpoint(path: &Path, endpoint: &str) -> std::io::Result<()> {
+    let unfinished = path.with_extension("unfinished");
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).open(&unfinished)?;
+    writeln!(file, "{endpoint}")?;
+    rename(&unfinished, path)
+}
+
+#[allow(clippy::disallowed_methods, reason = "the operator's file, not state")]
+fn rename(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::rename(from, to)
+}
+
+fn announce(config: &Config, running: &Running) {
+    let endpoint = running.endpoint();
+    let urls: Vec<String> = running.addresses.iter().map(|address| url(*address)).collect();
+    let data = match &config.keep {
+        Keep::Dir(path) => path.display().to_string(),
+        Keep::Nothing => "nowhere: --ephemeral keeps nothing".into(),
+    };
+    let (keys, credentials) = match running.mode {
+        Mode::Local => (
+            "local: any access key is taken, as only this machine can reach it; a 12-digit one selects that account",
+            " AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test",
+        ),
+        Mode::Strict => ("strict: only keys made with `millpond keys create`", ""),
+    };
+    let text = format!(
+        "Millpond {version} serves SQS, S3 and STS\n\
+         \x20 endpoint  {urls}\n\
+         \x20 region    {region} (any other works too), account {account}\n\
+         \x20 data      {data}\n\
+         \x20 keys      {keys}\n\
+         \x20 try       millpond aws --endpoint {endpoint} sqs create-queue --queue-name jobs\n\
+         \x20 or set    export AWS_ENDPOINT_URL={endpoint} AWS_REGION={region}{credentials}\n\
+         Ready on {endpoint}\n",
+        version = env!("CARGO_PKG_VERSION"),
+        urls = urls.join(" "),
+        region = config.region,
+        account = config.account,
+    );
+    // Whoever started us may have closed its end: serving matters more than saying so.
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    info!(%endpoint, mode = ?running.mode, "ready");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_one_that_this_machine_can_reach() {
+        assert_eq!(url("0.0.0.0:80".parse().unwrap()), "http://127.0.0.1:80");
+        assert_eq!(url("[::]:4566".parse().unwrap()), "http://[::1]:4566");
+        assert_eq!(url("10.1.2.3:4566".parse().unwrap()), "http://10.1.2.3:4566");
+    }
+}

@@ -1,0 +1,198 @@
+//! Sockets: binding, accepting, and one task a connection.
+//!
+//! Invariants:
+//! - At most `limits.connections_max` connections are open; further ones wait in the kernel's queue.
+//! - A request costs no task and no timer of its own.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::{debug, warn};
+
+use super::FrontDoor;
+use super::connection::{Connection, Open, Order};
+use crate::config::Limits;
+
+/// Connections that the kernel keeps ready while we accept others.
+const BACKLOG: u32 = 4096;
+/// File descriptors that are not for connections: journals, blobs, SQLite.
+const DESCRIPTORS_RESERVED: u64 = 512;
+
+/// Binds every address; the second value has the ports that the system chose.
+pub fn bind(addresses: &[SocketAddr]) -> anyhow::Result<(Vec<TcpListener>, Vec<SocketAddr>)> {
+    let mut listeners = Vec::new();
+    let mut bound = Vec::new();
+    for address in addresses {
+        let listener = bind_one(*address).map_err(|error| anyhow::anyhow!("{}", refused(*address, &error)))?;
+        bound.push(listener.local_addr()?);
+        listeners.push(listener);
+    }
+    Ok((listeners, bound))
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.set_nodelay(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn refused(address: SocketAddr, error: &io::Error) -> String {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program, perhaps another Millpond, listens there; stop it or choose another with --listen"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "run with CAP_NET_BIND_SERVICE or choose a port above 1023 with --listen"
+        }
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address; choose another with --listen",
+        _ => "choose another address with --listen",
+    };
+    format!("cannot listen on {address}: {error}; {advice}")
+}
+
+/// Raises the limit on file descriptors as far as allowed and says how many connections it carries.
+pub fn connections_carried(wanted: usize) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let now = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: now.maximum, maximum: now.maximum };
+    let current = if setrlimit(Resource::Nofile, raised).is_ok() { now.maximum } else { now.current };
+    // `None` is "unlimited".
+    let Some(descriptors) = current else { return wanted };
+    // An object that is read or written takes a second descriptor beside its connection's.
+    let carried = usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED) / 2).unwrap_or(usize::MAX).max(16);
+    if carried < wanted {
+        warn!(connections_max = carried, descriptors, "fewer connections than configured: raise the limit on open files");
+    }
+    carried.min(wanted)
+}
+
+/// Accepts connections until the future is dropped; those accepted live on.
+pub async fn accept(listener: TcpListener, front_door: Arc<FrontDoor>, slots: Arc<Semaphore>) {
+    loop {
+        // The semaphore is never closed.
+        let Ok(slot) = slots.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                front_door.metrics.accepted.fetch_add(1, Relaxed);
+                let open = front_door.connections.open();
+                tokio::spawn(serve(stream, peer.ip().to_canonical(), front_door.clone(), open, slot));
+            }
+            Err(error) => {
+                // Out of descriptors or the like: trying again at once would only burn CPU.
+                warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+fn builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .header_read_timeout(None)
+        .max_header_size(limits.header_bytes_max)
+        // Headers stay in this buffer until they are complete; beyond that, it bounds one read.
+        .max_buf_size(limits.header_bytes_max.max(256 * 1024))
+        .pipeline_flush(true);
+    builder
+}
+
+async fn serve(stream: TcpStream, peer: IpAddr, front_door: Arc<FrontDoor>, open: Open, _slot: OwnedSemaphorePermit) {
+    let connection = open.connection.clone();
+    // Answers are small; waiting for more would only add latency.
+    let _ = stream.set_nodelay(true);
+    let io = TokioIo::new(Watched { stream, connection: connection.clone() });
+    let builder = builder(&front_door.limits);
+    let service = service_fn(|request| {
+        let (front_door, connection) = (front_door.clone(), connection.clone());
+        async move { Ok::<_, Infallible>(front_door.serve(request, peer, connection).await) }
+    });
+    let mut http = pin!(builder.serve_connection(io, service));
+    let mut is_draining = false;
+    let result = poll_fn(|cx| {
+        connection.register(cx.waker());
+        match connection.order() {
+            Order::Close => return Poll::Ready(Ok(())),
+            Order::Drain if !is_draining => {
+                is_draining = true;
+                http.as_mut().graceful_shutdown();
+            }
+            Order::Drain | Order::Serve => {}
+        }
+        http.as_mut().poll(cx)
+    })
+    .await;
+    if let Err(error) = result {
+        debug!(%peer, %error, "connection ended");
+    }
+}
+
+/// A socket that tells its connection when bytes move.
+struct Watched {
+    stream: TcpStream,
+    connection: Arc<Connection>,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.connection.has_read();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note_write(&polled);
+        polled
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.note_write(&polled);
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl Watched {
+    fn note_write(&self, polled: &Poll<io::Result<usize>>) {
+        if matches!(polled, Poll::Ready(Ok(count)) if *count > 0) {
+            self.connection.has_written();
+        }
+    }
+}
