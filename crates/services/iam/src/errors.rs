@@ -389,16 +389,17 @@ fn spaced_hex(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use wire::signature::Mismatch;
-
     use super::*;
 
     fn date(text: &str) -> AmzDate {
         AmzDate::parse(text).unwrap()
     }
 
-    /// Every kind of error, with S3's code and status and with the other services'.
-    fn all() -> Vec<(SignatureError, (&'static str, u16), (&'static str, u16))> {
+    /// A code and its HTTP status.
+    type Told = (&'static str, u16);
+
+    /// Every kind of error, with what S3 tells of it and what the other services do.
+    fn all() -> Vec<(SignatureError, Told, Told)> {
         use Carrier::{Header, Query};
         use SignatureError as E;
         let got = || "x".to_owned();
@@ -436,7 +437,7 @@ mod tests {
             (E::Skewed { date, now }, ("RequestTimeTooSkewed", 403), mismatch),
             (E::Expired { date, expires_s: 60, now }, denied, mismatch),
             (E::NotYetValid { date, now }, denied, mismatch),
-            (E::Mismatch(Box::new(Mismatch::default())), mismatch, mismatch),
+            (E::Mismatch(Box::default()), mismatch, mismatch),
         ]
     }
 
