@@ -1,1 +1,1 @@
-
+//! Blobs on a simulated disk.

@@ -17,7 +17,7 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use crate::acl::{self, Acl, GrantHeaders};
 use crate::authorisation::{Action, acls_count};
-use crate::door::Caller;
+use crate::door::{self, Caller};
 use crate::errors;
 use crate::rows::{BucketRow, Ownership, PublicAccessBlock};
 use crate::service::Service;
@@ -157,7 +157,7 @@ pub(crate) async fn delete_ownership(
         Ok(())
     };
     service.change_bucket(caller, request.input.bucket, Action::PUT_BUCKET_OWNERSHIP_CONTROLS, change).await?;
-    Ok(S3Response::with_status(DeleteBucketOwnershipControlsOutput::default(), http::StatusCode::NO_CONTENT))
+    Ok(door::with_status(DeleteBucketOwnershipControlsOutput::default(), http::StatusCode::NO_CONTENT))
 }
 
 /// GetPublicAccessBlock.
@@ -209,5 +209,5 @@ pub(crate) async fn delete_public_access_block(
         Ok(())
     };
     service.change_bucket(caller, request.input.bucket, Action::PUT_BUCKET_PUBLIC_ACCESS_BLOCK, change).await?;
-    Ok(S3Response::with_status(DeletePublicAccessBlockOutput::default(), http::StatusCode::NO_CONTENT))
+    Ok(door::with_status(DeletePublicAccessBlockOutput::default(), http::StatusCode::NO_CONTENT))
 }

@@ -19,7 +19,7 @@ use store::{Scan, Transaction};
 use crate::acl::{self, Acl, GrantHeaders};
 use crate::authorisation::{Action, Question};
 use crate::bucket_settings::ownership_of;
-use crate::door::Caller;
+use crate::door::{self, Caller};
 use crate::errors::{self, Failure};
 use crate::rows::{BUCKETS, BucketRow, OBJECTS, Ownership};
 use crate::service::{self, Freed, Service, timestamp};
@@ -158,7 +158,7 @@ pub(crate) async fn delete(
             delete_empty(transaction, &name, freed)
         })
         .await?;
-    Ok(S3Response::with_status(DeleteBucketOutput {}, http::StatusCode::NO_CONTENT))
+    Ok(door::with_status(DeleteBucketOutput {}, http::StatusCode::NO_CONTENT))
 }
 
 fn delete_empty(transaction: &mut Transaction<'_>, name: &str, freed: &mut Freed) -> Result<(), Failure> {

@@ -350,7 +350,7 @@ mod tests {
         let value = |algorithm| digests(b"123456789", Some(algorithm)).checksum.unwrap().value;
         assert_eq!(value(Algorithm::Crc32), "y/Q5Jg==");
         assert_eq!(value(Algorithm::Crc32c), "4waSgw==");
-        assert_eq!(value(Algorithm::Crc64Nvme), "rosUhgoHmFM=");
+        assert_eq!(value(Algorithm::Crc64Nvme), "rosUhgp5mIg=");
         assert_eq!(value(Algorithm::Sha1), "98O8HYCOBHMq32eZZczDTKeuNEE=");
         assert_eq!(
             digests(b"", Some(Algorithm::Sha256)).checksum.unwrap().value,

@@ -16,7 +16,7 @@ use http::{Method, StatusCode, Uri, request};
 use http_body_util::BodyExt as _;
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
-use s3s::{S3Error, S3ErrorCode, S3Request};
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Response};
 
 use crate::api_impl::Api;
 use crate::checksums::{Expected, Hasher};
@@ -272,10 +272,24 @@ where
     Ok(document.freeze())
 }
 
+/// A status that `s3s` does not give an operation by itself.
+#[derive(Clone, Copy)]
+struct Status(StatusCode);
+
+/// An answer with a status of its own. (`s3s` ignores the one in `S3Response`.)
+pub(crate) fn with_status<T>(output: T, status: StatusCode) -> S3Response<T> {
+    let mut response = S3Response::new(output);
+    response.extensions.insert(Status(status));
+    response
+}
+
 /// The ids on every answer, and the rest of an error's body.
 fn finish(response: http::Response<s3s::Body>, request_id: &str, path: &str, head: bool) -> http::Response<Body> {
     let host_id = host_id(request_id);
     let (mut parts, body) = response.into_parts();
+    if let Some(Status(status)) = parts.extensions.remove() {
+        parts.status = status;
+    }
     let bodiless = head || parts.status == StatusCode::NOT_MODIFIED;
     let failed = parts.status.is_client_error() || parts.status.is_server_error();
     let body = if bodiless && (failed || parts.status == StatusCode::NOT_MODIFIED) {

@@ -1,1 +1,1 @@
-
+//! The walk against a naive model.

@@ -19,7 +19,7 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use crate::authorisation::{Action, Question};
-use crate::door::Caller;
+use crate::door::{self, Caller};
 use crate::rows::BucketRow;
 use crate::service::Service;
 use crate::{acl, errors};
@@ -164,7 +164,7 @@ pub(crate) async fn put(
         Ok(())
     };
     service.change_bucket(caller, input.bucket, Action::PUT_BUCKET_POLICY, change).await?;
-    Ok(S3Response::with_status(PutBucketPolicyOutput::default(), http::StatusCode::NO_CONTENT))
+    Ok(door::with_status(PutBucketPolicyOutput::default(), http::StatusCode::NO_CONTENT))
 }
 
 /// GetBucketPolicy: the text as it was put.
@@ -189,7 +189,7 @@ pub(crate) async fn delete(
         Ok(())
     };
     service.change_bucket(caller, request.input.bucket, Action::DELETE_BUCKET_POLICY, change).await?;
-    Ok(S3Response::with_status(DeleteBucketPolicyOutput::default(), http::StatusCode::NO_CONTENT))
+    Ok(door::with_status(DeleteBucketPolicyOutput::default(), http::StatusCode::NO_CONTENT))
 }
 
 /// GetBucketPolicyStatus.

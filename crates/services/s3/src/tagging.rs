@@ -13,7 +13,7 @@ use s3s::dto::{
 use s3s::{S3Error, S3Request, S3Response, S3Result};
 
 use crate::authorisation::Action;
-use crate::door::Caller;
+use crate::door::{self, Caller};
 use crate::errors;
 use crate::rows::{BucketRow, ObjectRow, Tag};
 use crate::service::Service;
@@ -115,7 +115,7 @@ pub(crate) async fn delete_object(
         Ok(())
     };
     service.change_object(caller, input.bucket, input.key, Action::DELETE_OBJECT_TAGGING, change).await?;
-    Ok(S3Response::with_status(DeleteObjectTaggingOutput::default(), http::StatusCode::NO_CONTENT))
+    Ok(door::with_status(DeleteObjectTaggingOutput::default(), http::StatusCode::NO_CONTENT))
 }
 
 /// GetBucketTagging.
@@ -137,7 +137,7 @@ pub(crate) async fn put_bucket(
     let caller = Caller::of(&mut request)?;
     let tags = from_document(request.input.tagging.tag_set, BUCKET_TAGS_MAX)?;
     set_bucket(service, caller, request.input.bucket, Some(tags)).await?;
-    Ok(S3Response::with_status(PutBucketTaggingOutput::default(), http::StatusCode::NO_CONTENT))
+    Ok(door::with_status(PutBucketTaggingOutput::default(), http::StatusCode::NO_CONTENT))
 }
 
 /// DeleteBucketTagging.
@@ -147,7 +147,7 @@ pub(crate) async fn delete_bucket(
 ) -> S3Result<S3Response<DeleteBucketTaggingOutput>> {
     let caller = Caller::of(&mut request)?;
     set_bucket(service, caller, request.input.bucket, None).await?;
-    Ok(S3Response::with_status(DeleteBucketTaggingOutput::default(), http::StatusCode::NO_CONTENT))
+    Ok(door::with_status(DeleteBucketTaggingOutput::default(), http::StatusCode::NO_CONTENT))
 }
 
 async fn set_bucket(service: &Arc<Service>, caller: Caller, bucket: String, tags: Option<Vec<Tag>>) -> S3Result {

@@ -24,7 +24,7 @@ pub(crate) use self::list::{list_parts, list_uploads};
 pub(crate) use self::parts::{upload_part, upload_part_copy};
 use crate::authorisation::{Action, Question};
 use crate::checksums::{self, Algorithm};
-use crate::door::Caller;
+use crate::door::{self, Caller};
 use crate::errors::{self, Failure};
 use crate::objects::{acl_request, authorise_put, description, owner_and_acl};
 use crate::rows::{self, BucketRow, PARTS, PartRow, UPLOADS, UploadRow};
@@ -185,5 +185,5 @@ pub(crate) async fn abort(
             end(transaction, &row_key, &input.upload_id, &[], freed)
         })
         .await?;
-    Ok(S3Response::with_status(AbortMultipartUploadOutput::default(), http::StatusCode::NO_CONTENT))
+    Ok(door::with_status(AbortMultipartUploadOutput::default(), http::StatusCode::NO_CONTENT))
 }

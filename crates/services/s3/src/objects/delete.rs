@@ -13,7 +13,7 @@ use store::Transaction;
 
 use crate::authorisation::{Action, Question};
 use crate::conditions::seconds;
-use crate::door::Caller;
+use crate::door::{self, Caller};
 use crate::errors::{self, Failure};
 use crate::rows::{self, BucketRow, OBJECTS, ObjectRow};
 use crate::service::{self, Freed, Service};
@@ -83,7 +83,7 @@ pub(crate) async fn one(
             delete_one(&asked, transaction, &caller, (&input.bucket, &bucket), &input.key, &conditions, freed)
         })
         .await?;
-    Ok(S3Response::with_status(DeleteObjectOutput::default(), http::StatusCode::NO_CONTENT))
+    Ok(door::with_status(DeleteObjectOutput::default(), http::StatusCode::NO_CONTENT))
 }
 
 fn bare(condition: &ETagCondition) -> String {

@@ -14,7 +14,7 @@ use super::find;
 use crate::authorisation::Action;
 use crate::blobs::Pin;
 use crate::checksums;
-use crate::door::Caller;
+use crate::door::{self, Caller};
 use crate::download::{Download, Piece, Source, cut};
 use crate::errors::{self, Failure};
 use crate::rows::{Content, MANIFESTS, Manifest, ObjectRow};
@@ -285,7 +285,7 @@ pub(crate) async fn head(
     let reading = Reading { caller, bucket, key, action: Action::GET_OBJECT, is_source: false, without_bytes: true };
     let output = read(service, reading, input.part_number, input.checksum_mode.is_some()).await?;
     // A HEAD takes the same overrides as the GET that it stands for.
-    let status = output.content_range.is_some().then_some(http::StatusCode::PARTIAL_CONTENT);
+    let status = if output.content_range.is_some() { http::StatusCode::PARTIAL_CONTENT } else { http::StatusCode::OK };
     let head = HeadObjectOutput {
         accept_ranges: output.accept_ranges,
         content_length: output.content_length,
@@ -310,5 +310,5 @@ pub(crate) async fn head(
         website_redirect_location: output.website_redirect_location,
         ..HeadObjectOutput::default()
     };
-    Ok(S3Response { status, ..S3Response::new(head) })
+    Ok(door::with_status(head, status))
 }

@@ -15,7 +15,7 @@ use s3s::{S3Error, S3Request, S3Response, S3Result};
 use serde::{Deserialize, Serialize};
 
 use crate::authorisation::Action;
-use crate::door::Caller;
+use crate::door::{self, Caller};
 use crate::errors;
 use crate::rows::BucketRow;
 use crate::service::Service;
@@ -240,5 +240,5 @@ pub(crate) async fn delete(
         Ok(())
     };
     service.change_bucket(caller, request.input.bucket, Action::DELETE_BUCKET_WEBSITE, change).await?;
-    Ok(S3Response::with_status(DeleteBucketWebsiteOutput::default(), http::StatusCode::NO_CONTENT))
+    Ok(door::with_status(DeleteBucketWebsiteOutput::default(), http::StatusCode::NO_CONTENT))
 }
