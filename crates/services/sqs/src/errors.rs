@@ -280,9 +280,11 @@ pub(crate) fn system_attribute_unknown(name: &str) -> ApiError {
     ))
 }
 
-/// AWSTraceHeader with another type than String.
+/// AWSTraceHeader with another type than String, empty or overlong.
 pub(crate) fn system_attribute_type(name: &str) -> ApiError {
-    invalid_parameter_value(format!("Message system attribute '{name}' must be of type 'String' and not empty."))
+    invalid_parameter_value(format!(
+        "Message system attribute '{name}' must be of type 'String' and have 1 to 65535 bytes."
+    ))
 }
 
 // --- receiving ---------------------------------------------------------------------------------------------------

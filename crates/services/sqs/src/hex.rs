@@ -4,31 +4,31 @@ const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// 32 lower-case digits.
 pub(crate) fn digest(bytes: &[u8; 16]) -> String {
-    let mut text = String::with_capacity(32);
-    push(&mut text, bytes);
-    text
+    let mut text = [0; 32];
+    write(&mut text, bytes);
+    ascii(&text)
 }
 
 /// A UUID's 36 characters.
 pub(crate) fn uuid(bytes: &[u8; 16]) -> String {
-    let mut text = String::with_capacity(36);
-    let mut rest = bytes.as_slice();
-    for (index, length) in [4, 2, 2, 2, 6].into_iter().enumerate() {
-        if index > 0 {
-            text.push('-');
-        }
-        let (group, after) = rest.split_at(length);
-        push(&mut text, group);
-        rest = after;
-    }
-    text
+    let mut text = [b'-'; 36];
+    write(&mut text[..8], &bytes[..4]);
+    write(&mut text[9..13], &bytes[4..6]);
+    write(&mut text[14..18], &bytes[6..8]);
+    write(&mut text[19..23], &bytes[8..10]);
+    write(&mut text[24..], &bytes[10..]);
+    ascii(&text)
 }
 
-fn push(text: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+fn write(text: &mut [u8], bytes: &[u8]) {
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
     }
+}
+
+fn ascii(text: &[u8]) -> String {
+    std::str::from_utf8(text).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub(crate) const BATCH_ENTRY_ID_MAX: usize = 80;
 pub(crate) const MESSAGE_ATTRIBUTES_MAX: usize = 10;
 /// Bytes of a message attribute's name, and of its type.
 pub(crate) const MESSAGE_ATTRIBUTE_NAME_MAX: usize = 256;
+/// Bytes of an AWSTraceHeader. AWS names no limit; system attributes do not count towards the message's size.
+pub(crate) const TRACE_HEADER_MAX: usize = 65_535;
 /// Characters of a queue's name, `.fifo` included.
 pub(crate) const QUEUE_NAME_MAX: usize = 80;
 /// Characters of a message group or deduplication id.

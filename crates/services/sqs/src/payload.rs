@@ -80,10 +80,13 @@ impl Outgoing<'_> {
         Bytes::from(bytes)
     }
 
+    /// The exact length: a vector with room to spare would cost `Bytes` another allocation.
     fn encoded_bytes(&self) -> usize {
         let attributes: usize = self.attributes.iter().map(|attribute| attribute.bytes() + 9).sum();
-        let optional = self.trace_header.map_or(0, str::len) + self.group_id.map_or(0, str::len);
-        2 + 16 + 16 + 5 + self.sender_id.len() + optional + attributes + self.body.len()
+        let attributes = self.attributes_md5.map_or(0, |md5| md5.len() + 1 + attributes);
+        let trace_header = self.trace_header.map_or(0, |text| 2 + text.len());
+        let group_id = self.group_id.map_or(0, |text| 1 + text.len());
+        2 + self.body_md5.len() + attributes + 1 + self.sender_id.len() + trace_header + group_id + self.body.len()
     }
 }
 
@@ -260,6 +263,23 @@ mod tests {
         assert_eq!(stored.group_id, Some("tenant"));
         assert_eq!(stored.attributes().collect::<Vec<_>>(), attributes);
         assert_eq!(stored.attribute_count(), 2);
+    }
+
+    #[test]
+    fn the_length_of_a_payload_is_known_before_it_is_written() {
+        let attributes = attributes();
+        let all = Outgoing {
+            body: "body",
+            body_md5: [0; 16],
+            attributes: &attributes,
+            attributes_md5: Some([0; 16]),
+            sender_id: "123456789012",
+            trace_header: Some("Root=1"),
+            group_id: Some("g"),
+        };
+        assert_eq!(all.encode().len(), all.encoded_bytes());
+        let plain = Outgoing { attributes: &[], attributes_md5: None, trace_header: None, group_id: None, ..all };
+        assert_eq!(plain.encode().len(), plain.encoded_bytes());
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::access::SEND_MESSAGE;
 use crate::batch;
 use crate::errors;
 use crate::hex;
-use crate::limits::{DELAY_SECONDS, GROUP_ID_MAX, MESSAGE_BYTES_MAX};
+use crate::limits::{DELAY_SECONDS, GROUP_ID_MAX, MESSAGE_BYTES_MAX, TRACE_HEADER_MAX};
 use crate::message_attributes::{self, Attribute, Given, Md5Digest, Value};
 use crate::message_body;
 use crate::payload::Outgoing;
@@ -188,7 +188,8 @@ impl<'a> Draft<'a> {
             attributes: &attributes,
             attributes_md5,
             sender_id: sender_id(call, &mut address),
-            trace_header: trace_header.or(call.trace_header.as_deref()),
+            trace_header: trace_header
+                .or(call.trace_header.as_deref().filter(|header| header.len() <= TRACE_HEADER_MAX)),
             group_id: self.group_id,
         };
         let message = NewMessage { id: ids.uuid(), payload: outgoing.encode(), delay_s };
@@ -217,6 +218,7 @@ fn trace_header(attributes: &BTreeMap<String, MessageSystemAttributeValue>) -> R
             return Err(errors::system_attribute_unknown(name));
         }
         let text = value.string_value.as_deref().filter(|text| !text.is_empty() && value.data_type == "String");
+        let text = text.filter(|text| text.len() <= TRACE_HEADER_MAX);
         let text = text.ok_or_else(|| errors::system_attribute_type(name))?;
         if !message_body::has_only_valid_characters(text) {
             return Err(errors::invalid_message_contents());

@@ -10,7 +10,6 @@ use std::future::Future;
 use std::sync::Arc;
 
 use api::Call;
-use api::sqs::Sqs as _;
 use bytes::Bytes;
 use host::{Clock, Ids};
 use queue::{DeadLetter, Engine, EngineError, QueueId, Settings};

@@ -1,0 +1,138 @@
+//! Who may do what to a queue.
+//!
+//! Invariants:
+//! - The owner's account may do everything, unless a statement of the queue's policy denies it expressly.
+//! - Everybody else (other accounts, services, the anonymous) may do what a statement allows and none denies, and never
+//!   what belongs to the owner: creating, deleting, setting, permitting, tagging, listing, moving.
+//! - Every refusal by a policy is logged with the statement that decided.
+
+use api::{Call, Principal};
+use host::Timestamp;
+use policy::{Decision, Request};
+use wire::ApiError;
+
+use crate::errors;
+use crate::registry::ServedQueue;
+
+/// An action, as policies name it, and whether a policy can open it to others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Permission {
+    action: &'static str,
+    grantable: bool,
+}
+
+/// SendMessage and its batch.
+pub(crate) const SEND_MESSAGE: Permission = grantable("sqs:SendMessage");
+/// ReceiveMessage.
+pub(crate) const RECEIVE_MESSAGE: Permission = grantable("sqs:ReceiveMessage");
+/// DeleteMessage and its batch.
+pub(crate) const DELETE_MESSAGE: Permission = grantable("sqs:DeleteMessage");
+/// ChangeMessageVisibility and its batch.
+pub(crate) const CHANGE_MESSAGE_VISIBILITY: Permission = grantable("sqs:ChangeMessageVisibility");
+/// GetQueueAttributes.
+pub(crate) const GET_QUEUE_ATTRIBUTES: Permission = grantable("sqs:GetQueueAttributes");
+/// GetQueueUrl.
+pub(crate) const GET_QUEUE_URL: Permission = grantable("sqs:GetQueueUrl");
+/// ListDeadLetterSourceQueues.
+pub(crate) const LIST_DEAD_LETTER_SOURCE_QUEUES: Permission = grantable("sqs:ListDeadLetterSourceQueues");
+/// PurgeQueue.
+pub(crate) const PURGE_QUEUE: Permission = grantable("sqs:PurgeQueue");
+/// DeleteQueue.
+pub(crate) const DELETE_QUEUE: Permission = owners("sqs:DeleteQueue");
+/// SetQueueAttributes.
+pub(crate) const SET_QUEUE_ATTRIBUTES: Permission = owners("sqs:SetQueueAttributes");
+/// AddPermission.
+pub(crate) const ADD_PERMISSION: Permission = owners("sqs:AddPermission");
+/// RemovePermission.
+pub(crate) const REMOVE_PERMISSION: Permission = owners("sqs:RemovePermission");
+/// TagQueue.
+pub(crate) const TAG_QUEUE: Permission = owners("sqs:TagQueue");
+/// UntagQueue.
+pub(crate) const UNTAG_QUEUE: Permission = owners("sqs:UntagQueue");
+/// ListQueueTags.
+pub(crate) const LIST_QUEUE_TAGS: Permission = owners("sqs:ListQueueTags");
+
+const fn grantable(action: &'static str) -> Permission {
+    Permission { action, grantable: true }
+}
+
+const fn owners(action: &'static str) -> Permission {
+    Permission { action, grantable: false }
+}
+
+/// Refuses the anonymous where no policy could let them in, before anything tells whether the queue exists.
+pub(crate) fn check_signed(call: &Call, permission: Permission) -> Result<(), ApiError> {
+    if call.identity.is_anonymous() && !permission.grantable {
+        return Err(errors::missing_authentication_token());
+    }
+    Ok(())
+}
+
+/// For what concerns the caller's own account and no single queue.
+pub(crate) fn check_owner(call: &Call) -> Result<(), ApiError> {
+    match call.identity.principal {
+        Principal::Account { .. } => Ok(()),
+        Principal::Anonymous => Err(errors::missing_authentication_token()),
+        Principal::Service { .. } => Err(errors::access_denied("*")),
+    }
+}
+
+/// Whether the caller may do this to the queue, which it named by `url`.
+pub(crate) fn check(
+    call: &Call,
+    queue: &ServedQueue,
+    permission: Permission,
+    url: &str,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    let owner =
+        matches!(call.identity.principal, Principal::Account { .. }) && call.account().as_str() == &*queue.account;
+    let state = queue.state();
+    let Some(policy) = &state.policy else {
+        return if owner { Ok(()) } else { Err(refused(call, queue, permission, url, "the queue has no policy")) };
+    };
+    if !owner && !permission.grantable {
+        return Err(refused(call, queue, permission, url, "no policy opens this action to others"));
+    }
+    let decision = policy.evaluate(&request(call, queue, permission, now));
+    match decision {
+        Decision::Allow { .. } => Ok(()),
+        Decision::NoMatch if owner => Ok(()),
+        Decision::NoMatch | Decision::ExplicitDeny { .. } => {
+            Err(refused(call, queue, permission, url, &policy.explain(&decision)))
+        }
+    }
+}
+
+/// The call as the policy language sees it.
+fn request<'a>(call: &'a Call, queue: &'a ServedQueue, permission: Permission, now: Timestamp) -> Request<'a> {
+    let principal = match &call.identity.principal {
+        Principal::Anonymous => policy::Principal::Anonymous,
+        Principal::Account { .. } => {
+            policy::Principal::Account { account: call.account().as_str(), arn: None, canonical_user: None }
+        }
+        Principal::Service { name } => policy::Principal::Service { name },
+    };
+    let secure = if call.endpoint.scheme == "https" { "true" } else { "false" };
+    let mut request = Request::new(principal, permission.action, &queue.arn)
+        .at(now.as_millis())
+        .with("aws:SourceIp", call.source_ip.to_string())
+        .with("aws:SecureTransport", secure)
+        .with("aws:RequestedRegion", &*queue.region)
+        .with("aws:ResourceAccount", &*queue.account);
+    if let Some(user_agent) = &call.user_agent {
+        request = request.with("aws:UserAgent", &**user_agent);
+    }
+    if let Some(referer) = &call.referer {
+        request = request.with("aws:Referer", &**referer);
+    }
+    request
+}
+
+fn refused(call: &Call, queue: &ServedQueue, permission: Permission, url: &str, why: &str) -> ApiError {
+    tracing::info!(
+        request_id = %call.request_id, queue = %queue.arn, action = permission.action,
+        principal = ?call.identity.principal, account = %call.account(), why, "denied",
+    );
+    errors::access_denied(url)
+}
