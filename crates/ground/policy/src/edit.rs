@@ -98,12 +98,14 @@ impl Document {
     /// Appends a statement. Its `Sid` should be new: ask [`Document::has`].
     pub fn add(&mut self, statement: &NewStatement<'_>) {
         let entry = Entry { sid: Some(statement.sid.to_owned()), text: statement.to_json() };
-        let lists = self.members.iter_mut().filter_map(|(_, member)| match member {
+        let mut members = self.members.iter_mut();
+        let list = members.find_map(|(_, member)| match member {
             Member::Statements(entries) => Some(entries),
             Member::Raw(_) => None,
         });
-        for entries in lists.take(1) {
-            entries.push(entry.clone());
+        // Both constructors put a list there.
+        if let Some(entries) = list {
+            entries.push(entry);
         }
     }
 

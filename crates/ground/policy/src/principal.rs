@@ -64,7 +64,8 @@ impl Named {
     fn parse_arn(text: &str) -> Option<Self> {
         let arn = Arn::split(text)?;
         // CloudFront's origin access identities are the one kind of principal without an account.
-        if !is_account(arn.account) && !(arn.service == "iam" && arn.account == "cloudfront") {
+        let is_origin_access_identity = arn.service == "iam" && arn.account == "cloudfront";
+        if !is_account(arn.account) && !is_origin_access_identity {
             return None;
         }
         if arn.service == "iam" && arn.resource == "root" {

@@ -179,7 +179,7 @@ fn what_is_no_policy_is_refused_with_its_place() {
         ),
         (with(r#""Principal":"*""#, r#""Principal":{}"#), "Invalid principal in policy, at Statement[0].Principal"),
         (
-            format!("{}", with(r#""Effect""#, r#""NotAction":"s3:*","Effect""#)),
+            with(r#""Effect""#, r#""NotAction":"s3:*","Effect""#),
             "Statement must not contain both Action and NotAction, at Statement[0]",
         ),
         (with(r#""Effect""#, r#""Comment":"x","Effect""#), "Unknown field Comment, at Statement[0]"),

@@ -99,9 +99,9 @@ fn nearly_a_policy() -> impl Strategy<Value = String> {
         "",
         "é",
     ];
-    let word = || select(&words[..]).prop_map(|word| format!("{word:?}"));
-    let leaf = prop_oneof![word(), Just("null".to_owned()), Just("true".to_owned()), Just("-1.5e300".to_owned())];
     let words = words.to_vec();
+    let word = select(words.clone()).prop_map(|word| format!("{word:?}"));
+    let leaf = prop_oneof![word, Just("null".to_owned()), Just("true".to_owned()), Just("-1.5e300".to_owned())];
     leaf.prop_recursive(5, 40, 6, move |inner| {
         let member = (select(words.clone()), inner.clone()).prop_map(|(name, value)| format!("{name:?}:{value}"));
         prop_oneof![
