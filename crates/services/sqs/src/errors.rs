@@ -578,3 +578,49 @@ fn invalid_parameter(value: impl Display, parameter: &str, reason: &str) -> ApiE
 fn invalid_parameter_value(message: impl Into<String>) -> ApiError {
     ApiError::sender("InvalidParameterValueException", message).with_query_code("InvalidParameterValue")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call() -> Call {
+        Call {
+            identity: api::Identity {
+                principal: api::Principal::Anonymous,
+                account: api::AccountId::parse("000000000000").unwrap(),
+            },
+            region: api::Region::parse("us-east-1").unwrap(),
+            request_id: api::RequestId("id".to_owned()),
+            endpoint: api::Endpoint { scheme: "http", authority: "localhost".into() },
+            path: "/".into(),
+            protocol: api::Protocol::Json10,
+            source_ip: "127.0.0.1".parse().unwrap(),
+            trace_header: None,
+            user_agent: None,
+            referer: None,
+        }
+    }
+
+    #[test]
+    fn what_the_engine_refuses_has_aws_s_code_and_tells_nothing_of_the_inside() {
+        let poisoned = EngineError::Poisoned("disk /dev/sda1 failed".into());
+        for (error, code, status) in [
+            (EngineError::OverInFlight, "OverLimit", 403),
+            (EngineError::NoSuchQueue, "QueueDoesNotExist", 400),
+            (EngineError::DiskFull, "ServiceUnavailable", 503),
+            (EngineError::Closed, "ServiceUnavailable", 503),
+            (EngineError::TooLarge { bytes: 2, max: 1 }, "InternalFailure", 500),
+            (poisoned, "InternalFailure", 500),
+        ] {
+            let told = from_engine(&call(), &error);
+            assert_eq!((told.code.as_ref(), told.status), (code, status), "{error}");
+            assert!(!told.message.contains("sda1"));
+        }
+    }
+
+    #[test]
+    fn a_failed_entry_carries_the_query_code() {
+        assert_eq!(entry_code(&queue_does_not_exist()), "AWS.SimpleQueueService.NonExistentQueue");
+        assert_eq!(entry_code(&receipt_handle_is_invalid("x")), "ReceiptHandleIsInvalid");
+    }
+}

@@ -248,6 +248,31 @@ async fn a_task_fails_on_messages_that_came_from_nowhere_and_moves_the_others() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_task_runs_for_36_hours_at_most() {
+    let platform = Platform::new().await;
+    let redrive = redrive(&platform, 10).await;
+    redrive.start(None, Some(1)).await.unwrap();
+    platform.clock.advance(Duration::from_secs(36 * 3_600 - 1));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(redrive.latest().await.status.as_deref(), Some("RUNNING"));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(redrive.until("FAILED").await.failure_reason.as_deref(), Some("TaskTimedOut"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_queue_of_a_deleted_source_s_name_has_no_tasks() {
+    let platform = Platform::without_cooldowns().await;
+    let first = redrive(&platform, 10).await;
+    first.start(None, Some(1)).await.unwrap();
+    first.dead.delete_queue().await.unwrap();
+    first.source.delete_queue().await.unwrap();
+    let second = redrive(&platform, 10).await;
+    assert!(second.list(Some(10)).await.is_empty());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(second.dead.counts().await[0], "10");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_account_has_a_hundred_active_tasks_at_most() {
     let platform = Platform::new().await;
     for n in 0..=100 {

@@ -60,7 +60,13 @@ impl Platform {
     }
 
     pub(crate) async fn restart(self) -> Self {
+        self.restart_after(|_| {}).await
+    }
+
+    /// What a crash left in the store can be arranged in between.
+    pub(crate) async fn restart_after(self, meanwhile: impl FnOnce(&Store)) -> Self {
         self.sqs.close().await.unwrap();
+        meanwhile(&self.store);
         drop(self.sqs);
         Self::start(self.store, self.disk, self.clock, self.cooldowns).await
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use api::sqs::*;
+use store::{Store, Table};
 
 use crate::platform::*;
 
@@ -42,6 +43,23 @@ async fn a_deleted_queue_stays_deleted_and_its_name_rests_on() {
     assert_eq!(refused, "AWS.SimpleQueueService.QueueDeletedRecently");
     platform.advance_s(60).await;
     assert!(platform.queue("orders").await.receive().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_of_a_queue_whose_delete_was_cut_short_are_dropped_at_the_start() {
+    const QUEUES: Table<serde_json::Value> = Table::new("sqs_queues");
+    let platform = Platform::durable().await;
+    platform.queue("orders").await.send("a").await;
+    platform.queue("invoices").await.send("b").await;
+    // The crash came after the row was gone and before the engine heard of it.
+    let cut_short = |store: &Store| {
+        let key = format!("{ACCOUNT}\0us-east-1\0orders");
+        assert!(store.write(|tx| tx.delete(&QUEUES, &key)).unwrap());
+    };
+    let platform = platform.restart_after(cut_short).await;
+    assert_eq!(code(at(&platform, "orders").purge().await), "AWS.SimpleQueueService.NonExistentQueue");
+    assert!(platform.queue("orders").await.receive().await.is_empty());
+    assert_eq!(at(&platform, "invoices").bodies().await, ["b"]);
 }
 
 #[tokio::test(start_paused = true)]
