@@ -51,12 +51,15 @@ pub(crate) fn cut(pieces: Vec<Piece>, range: &std::ops::Range<u64>) -> VecDeque<
     out
 }
 
+/// A chunk, and the rest of the piece that it was cut from.
+type Read = io::Result<(Bytes, Option<Piece>)>;
+
 /// A stream over pieces.
 pub(crate) struct Download {
     blobs: Arc<Blobs>,
     pieces: VecDeque<Piece>,
     remaining: u64,
-    reading: Option<JoinHandle<io::Result<(Bytes, Option<Piece>)>>>,
+    reading: Option<JoinHandle<Read>>,
     _pin: Option<Pin>,
 }
 
@@ -76,7 +79,7 @@ impl Download {
 }
 
 /// Reads one chunk of a piece, and gives back the rest of the piece.
-fn read(blobs: &Blobs, mut piece: Piece) -> io::Result<(Bytes, Option<Piece>)> {
+fn read(blobs: &Blobs, mut piece: Piece) -> Read {
     let file = match piece.source {
         Source::Bytes(bytes) => {
             let start = usize::try_from(piece.offset).unwrap_or(usize::MAX).min(bytes.len());

@@ -85,7 +85,8 @@ impl Service {
 
     pub(crate) async fn close(&self) {
         self.stop_sweep();
-        if let Some(thread) = self.sweep.lock().take() {
+        let thread = self.sweep.lock().take();
+        if let Some(thread) = thread {
             // A sweep that panicked has nothing more to say.
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }

@@ -33,15 +33,15 @@ async fn strangers_get_nothing_from_a_private_bucket() {
     for target in
         ["/pictures/a", "/pictures/missing", "/pictures", "/pictures?acl", "/pictures/a?acl", "/pictures?policy"]
     {
-        platform.request("GET", target).as_anonymous().send().await.fails(403, "AccessDenied");
-        platform.request("GET", target).as_account(OTHER).send().await.fails(403, "AccessDenied");
+        platform.request("GET", target).by_nobody().send().await.fails(403, "AccessDenied");
+        platform.request("GET", target).by(OTHER).send().await.fails(403, "AccessDenied");
     }
     for (method, target) in
         [("PUT", "/pictures/b"), ("DELETE", "/pictures/a"), ("DELETE", "/pictures"), ("PUT", "/other-bucket")]
     {
-        platform.request(method, target).as_anonymous().send().await.fails(403, "AccessDenied");
+        platform.request(method, target).by_nobody().send().await.fails(403, "AccessDenied");
     }
-    platform.request("GET", "/").as_anonymous().send().await.fails(403, "AccessDenied");
+    platform.request("GET", "/").by_nobody().send().await.fails(403, "AccessDenied");
     platform.get("/pictures/a").await.expect(200);
 }
 
@@ -49,36 +49,36 @@ async fn strangers_get_nothing_from_a_private_bucket() {
 async fn a_public_read_object_is_open_to_all_and_its_neighbours_are_not() {
     let platform = platform_with_object().await;
     platform.request("PUT", "/pictures/open").header("x-amz-acl", "public-read").body("x").send().await.expect(200);
-    platform.request("GET", "/pictures/open").as_anonymous().send().await.expect(200);
-    platform.request("HEAD", "/pictures/open").as_anonymous().send().await.expect(200);
-    platform.request("GET", "/pictures/a").as_anonymous().send().await.fails(403, "AccessDenied");
-    platform.request("GET", "/pictures/open?acl").as_anonymous().send().await.fails(403, "AccessDenied");
+    platform.request("GET", "/pictures/open").by_nobody().send().await.expect(200);
+    platform.request("HEAD", "/pictures/open").by_nobody().send().await.expect(200);
+    platform.request("GET", "/pictures/a").by_nobody().send().await.fails(403, "AccessDenied");
+    platform.request("GET", "/pictures/open?acl").by_nobody().send().await.fails(403, "AccessDenied");
     let acl = platform.get("/pictures/open?acl").await.expect(200);
     assert_eq!(acl.tags("Permission"), ["FULL_CONTROL", "READ"]);
     assert_eq!(acl.tags("URI"), ["http://acs.amazonaws.com/groups/global/AllUsers"]);
     platform.request("PUT", "/pictures/open?acl").header("x-amz-acl", "private").send().await.expect(200);
-    platform.request("GET", "/pictures/open").as_anonymous().send().await.fails(403, "AccessDenied");
+    platform.request("GET", "/pictures/open").by_nobody().send().await.fails(403, "AccessDenied");
 }
 
 #[tokio::test]
 async fn canned_acls_of_a_bucket_open_listing_and_writing() {
     let platform = platform_with_object().await;
     let set = |acl: &str| platform.request("PUT", "/pictures?acl").header("x-amz-acl", acl).send();
-    let list = || platform.request("GET", "/pictures").as_anonymous().send();
-    let write = || platform.request("PUT", "/pictures/new").as_anonymous().body("x").send();
+    let list = || platform.request("GET", "/pictures").by_nobody().send();
+    let write = || platform.request("PUT", "/pictures/new").by_nobody().body("x").send();
     list().await.fails(403, "AccessDenied");
     set("public-read").await.expect(200);
     list().await.expect(200);
     write().await.fails(403, "AccessDenied");
-    platform.request("GET", "/pictures/missing").as_anonymous().send().await.fails(404, "NoSuchKey");
+    platform.request("GET", "/pictures/missing").by_nobody().send().await.fails(404, "NoSuchKey");
     set("public-read-write").await.expect(200);
     write().await.expect(200);
-    platform.request("DELETE", "/pictures/new").as_anonymous().send().await.expect(204);
+    platform.request("DELETE", "/pictures/new").by_nobody().send().await.expect(204);
     set("authenticated-read").await.expect(200);
     list().await.fails(403, "AccessDenied");
-    platform.request("GET", "/pictures").as_account(OTHER).send().await.expect(200);
+    platform.request("GET", "/pictures").by(OTHER).send().await.expect(200);
     set("private").await.expect(200);
-    platform.request("GET", "/pictures").as_account(OTHER).send().await.fails(403, "AccessDenied");
+    platform.request("GET", "/pictures").by(OTHER).send().await.fails(403, "AccessDenied");
 }
 
 #[tokio::test]
@@ -92,10 +92,10 @@ async fn an_acl_is_put_as_xml_and_as_headers() {
          </AccessControlList></AccessControlPolicy>"
     );
     platform.request("PUT", "/pictures?acl").body(xml).send().await.expect(200);
-    platform.request("GET", "/pictures").as_anonymous().send().await.expect(200);
+    platform.request("GET", "/pictures").by_nobody().send().await.expect(200);
     let grant = format!("id=\"{owner}\"");
     platform.request("PUT", "/pictures?acl").header("x-amz-grant-full-control", grant).send().await.expect(200);
-    platform.request("GET", "/pictures").as_anonymous().send().await.fails(403, "AccessDenied");
+    platform.request("GET", "/pictures").by_nobody().send().await.fails(403, "AccessDenied");
     platform.request("PUT", "/pictures?acl").header("x-amz-acl", "nonsense").send().await.fails(400, "InvalidArgument");
 }
 
@@ -103,12 +103,11 @@ async fn an_acl_is_put_as_xml_and_as_headers() {
 async fn another_accounts_object_belongs_to_that_account() {
     let platform = platform_with_object().await;
     platform.request("PUT", "/pictures?acl").header("x-amz-acl", "public-read-write").send().await.expect(200);
-    platform.request("PUT", "/pictures/theirs").as_account(OTHER).body("x").send().await.expect(200);
-    platform.request("GET", "/pictures/theirs").as_account(OTHER).send().await.expect(200);
+    platform.request("PUT", "/pictures/theirs").by(OTHER).body("x").send().await.expect(200);
+    platform.request("GET", "/pictures/theirs").by(OTHER).send().await.expect(200);
     platform.get("/pictures/theirs").await.fails(403, "AccessDenied");
     platform.delete("/pictures/theirs").await.expect(204);
-    let shared =
-        platform.request("PUT", "/pictures/shared").as_account(OTHER).header("x-amz-acl", "bucket-owner-full-control");
+    let shared = platform.request("PUT", "/pictures/shared").by(OTHER).header("x-amz-acl", "bucket-owner-full-control");
     shared.body("x").send().await.expect(200);
     platform.get("/pictures/shared").await.expect(200);
 }
@@ -118,12 +117,12 @@ async fn a_policy_opens_and_a_deny_closes_even_for_the_owner() {
     let platform = platform_with_object().await;
     let allow = statement("Allow", "\"*\"", READ, "arn:aws:s3:::pictures/*");
     put_policy(&platform, &document(std::slice::from_ref(&allow))).await.expect(204);
-    platform.request("GET", "/pictures/a").as_anonymous().send().await.expect(200);
-    platform.request("GET", "/pictures/missing").as_anonymous().send().await.fails(403, "AccessDenied");
-    platform.request("PUT", "/pictures/b").as_anonymous().body("x").send().await.fails(403, "AccessDenied");
+    platform.request("GET", "/pictures/a").by_nobody().send().await.expect(200);
+    platform.request("GET", "/pictures/missing").by_nobody().send().await.fails(403, "AccessDenied");
+    platform.request("PUT", "/pictures/b").by_nobody().body("x").send().await.fails(403, "AccessDenied");
     let deny = statement("Deny", "\"*\"", "s3:*", "arn:aws:s3:::pictures/*");
     put_policy(&platform, &document(&[allow, deny])).await.expect(204);
-    platform.request("GET", "/pictures/a").as_anonymous().send().await.fails(403, "AccessDenied");
+    platform.request("GET", "/pictures/a").by_nobody().send().await.fails(403, "AccessDenied");
     platform.get("/pictures/a").await.fails(403, "AccessDenied");
     platform.delete("/pictures?policy").await.expect(204);
     platform.get("/pictures/a").await.expect(200);
@@ -153,9 +152,9 @@ async fn a_policy_names_another_account() {
         statement("Allow", &principal, "s3:ListBucket", "arn:aws:s3:::pictures"),
     ];
     put_policy(&platform, &document(&statements)).await.expect(204);
-    platform.request("GET", "/pictures/a").as_account(OTHER).send().await.expect(200);
-    platform.request("GET", "/pictures/missing").as_account(OTHER).send().await.fails(404, "NoSuchKey");
-    platform.request("GET", "/pictures/a").as_account("333333333333").send().await.fails(403, "AccessDenied");
+    platform.request("GET", "/pictures/a").by(OTHER).send().await.expect(200);
+    platform.request("GET", "/pictures/missing").by(OTHER).send().await.fails(404, "NoSuchKey");
+    platform.request("GET", "/pictures/a").by("333333333333").send().await.fails(403, "AccessDenied");
     platform.request("GET", "/pictures?policyStatus").send().await.expect(200);
     assert_eq!(platform.get("/pictures?policyStatus").await.tag("IsPublic").to_lowercase(), "false");
 }
@@ -169,10 +168,10 @@ async fn conditions_see_the_prefix_and_the_address() {
         {"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::pictures/b","Condition":{"IpAddress":{"aws:SourceIp":"198.51.100.0/24"}}}]}"#;
     put_policy(&platform, policy).await.expect(204);
     platform.put("/pictures/b", "x").await.expect(200);
-    platform.request("GET", "/pictures?prefix=public/").as_anonymous().send().await.expect(200);
-    platform.request("GET", "/pictures?prefix=secret/").as_anonymous().send().await.fails(403, "AccessDenied");
-    platform.request("GET", "/pictures/a").as_anonymous().send().await.expect(200);
-    platform.request("GET", "/pictures/b").as_anonymous().send().await.fails(403, "AccessDenied");
+    platform.request("GET", "/pictures?prefix=public/").by_nobody().send().await.expect(200);
+    platform.request("GET", "/pictures?prefix=secret/").by_nobody().send().await.fails(403, "AccessDenied");
+    platform.request("GET", "/pictures/a").by_nobody().send().await.expect(200);
+    platform.request("GET", "/pictures/b").by_nobody().send().await.fails(403, "AccessDenied");
 }
 
 #[tokio::test]
@@ -201,7 +200,7 @@ async fn the_public_access_block_closes_what_acls_and_policies_open() {
         let xml = format!("<PublicAccessBlockConfiguration><{switch}>true</{switch}></PublicAccessBlockConfiguration>");
         platform.request("PUT", "/pictures?publicAccessBlock").body(xml).send()
     };
-    let anonymous = |key: &str| platform.request("GET", &format!("/pictures/{key}")).as_anonymous().send();
+    let anonymous = |key: &str| platform.request("GET", &format!("/pictures/{key}")).by_nobody().send();
 
     block("IgnorePublicAcls").await.expect(200);
     anonymous("open").await.fails(403, "AccessDenied");
@@ -232,21 +231,20 @@ async fn enforced_ownership_switches_acls_off() {
     };
     set("BucketOwnerEnforced").await.expect(200);
     assert_eq!(platform.get("/pictures?ownershipControls").await.tag("ObjectOwnership"), "BucketOwnerEnforced");
-    platform.request("GET", "/pictures/open").as_anonymous().send().await.fails(403, "AccessDenied");
+    platform.request("GET", "/pictures/open").by_nobody().send().await.fails(403, "AccessDenied");
     let put = |acl: &str| platform.request("PUT", "/pictures/new").header("x-amz-acl", acl).body("x").send();
     put("public-read").await.fails(400, "AccessControlListNotSupported");
     put("bucket-owner-full-control").await.expect(200);
     set("Nonsense").await.fails(400, "MalformedXML");
     platform.delete("/pictures?ownershipControls").await.expect(204);
-    platform.request("GET", "/pictures/open").as_anonymous().send().await.expect(200);
+    platform.request("GET", "/pictures/open").by_nobody().send().await.expect(200);
 }
 
 #[tokio::test]
 async fn a_copy_needs_both_ends() {
     let platform = platform_with_object().await;
-    platform.request("PUT", "/theirs").as_account(OTHER).send().await.expect(200);
-    let copy =
-        || platform.request("PUT", "/theirs/a").as_account(OTHER).header("x-amz-copy-source", "pictures/a").send();
+    platform.request("PUT", "/theirs").by(OTHER).send().await.expect(200);
+    let copy = || platform.request("PUT", "/theirs/a").by(OTHER).header("x-amz-copy-source", "pictures/a").send();
     copy().await.fails(403, "AccessDenied");
     platform.request("PUT", "/pictures/a?acl").header("x-amz-acl", "public-read").send().await.expect(200);
     copy().await.expect(200);

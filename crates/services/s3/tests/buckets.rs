@@ -27,9 +27,9 @@ async fn a_bucket_name_has_one_owner() {
     let platform = Platform::with_bucket().await;
     platform.put("/pictures", "").await.expect(200);
     platform.request("PUT", "/pictures").region("eu-west-1").send().await.fails(409, "BucketAlreadyOwnedByYou");
-    platform.request("PUT", "/pictures").as_account(OTHER).send().await.fails(409, "BucketAlreadyExists");
-    platform.request("GET", "/").as_account(OTHER).send().await.expect(200);
-    assert!(platform.request("GET", "/").as_account(OTHER).send().await.tags("Name").is_empty());
+    platform.request("PUT", "/pictures").by(OTHER).send().await.fails(409, "BucketAlreadyExists");
+    platform.request("GET", "/").by(OTHER).send().await.expect(200);
+    assert!(platform.request("GET", "/").by(OTHER).send().await.tags("Name").is_empty());
 }
 
 #[tokio::test]

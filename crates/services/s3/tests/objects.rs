@@ -329,7 +329,7 @@ async fn overrides_of_the_answer_are_for_those_who_sign() {
         ("text/plain", "attachment")
     );
     assert_eq!(platform.head(target).await.header("content-type"), "text/plain");
-    platform.request("GET", target).as_anonymous().send().await.fails(400, "InvalidRequest");
+    platform.request("GET", target).by_nobody().send().await.fails(400, "InvalidRequest");
 }
 
 #[tokio::test]

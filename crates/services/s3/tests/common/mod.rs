@@ -1,5 +1,10 @@
 //! A whole S3 in memory: requests in, answers out, no socket.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "test support, of which each test binary uses a part"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,8 +58,8 @@ impl Platform {
     }
 
     /// A request of the owner's.
-    pub fn request(&self, method: &str, target: &str) -> Call3<'_> {
-        Call3 {
+    pub fn request(&self, method: &str, target: &str) -> Asked<'_> {
+        Asked {
             platform: self,
             who: Who::Account(OWNER),
             region: "us-east-1",
@@ -133,7 +138,7 @@ pub fn call(who: &Who, region: &str, path: &str) -> Call {
 }
 
 /// A request in the making.
-pub struct Call3<'p> {
+pub struct Asked<'p> {
     platform: &'p Platform,
     who: Who,
     region: &'static str,
@@ -141,18 +146,18 @@ pub struct Call3<'p> {
     body: Bytes,
 }
 
-impl Call3<'_> {
-    pub fn as_account(mut self, account: &'static str) -> Self {
+impl Asked<'_> {
+    pub fn by(mut self, account: &'static str) -> Self {
         self.who = Who::Account(account);
         self
     }
 
-    pub fn as_anonymous(mut self) -> Self {
+    pub fn by_nobody(mut self) -> Self {
         self.who = Who::Anonymous;
         self
     }
 
-    pub fn as_service(mut self, name: &'static str) -> Self {
+    pub fn by_service(mut self, name: &'static str) -> Self {
         self.who = Who::Service(name);
         self
     }
