@@ -321,7 +321,8 @@ fn read_file(named: Option<&Path>) -> Result<File, ConfigError> {
 
 fn parse_file(path: &Path, text: &str) -> Result<File, ConfigError> {
     toml::from_str(text).map_err(|error| {
-        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
         let message = error.message().replace("unknown field", "unknown key");
         ConfigError(format!("cannot use {}, line {line}: {message}", path.display()))
     })
@@ -331,7 +332,9 @@ fn resolve_all(names: &[String]) -> Result<Vec<SocketAddr>, ConfigError> {
     let mut found = Vec::new();
     for name in names {
         let addresses = name.to_socket_addrs().map_err(|error| {
-            ConfigError(format!("cannot listen on {name:?}: {error}; write it as HOST:PORT, such as 127.0.0.1:4566 or [::1]:4566"))
+            ConfigError(format!(
+                "cannot listen on {name:?}: {error}; write it as HOST:PORT, such as 127.0.0.1:4566 or [::1]:4566"
+            ))
         })?;
         for address in addresses {
             if address.port() == 0 || !found.contains(&address) {
@@ -395,7 +398,13 @@ fn limits(given: &LimitsSection) -> Result<Limits, ConfigError> {
     const GIB: usize = 1 << 30;
     let default = Limits::default();
     Ok(Limits {
-        connections_max: bounded("limits.connections_max", given.connections_max, default.connections_max, 1, 1_000_000)?,
+        connections_max: bounded(
+            "limits.connections_max",
+            given.connections_max,
+            default.connections_max,
+            1,
+            1_000_000,
+        )?,
         // hyper's own floor for a read buffer is 8 KiB.
         header_bytes_max: bounded(
             "limits.header_bytes_max",
@@ -478,7 +487,8 @@ mod tests {
 
     #[test]
     fn one_address_or_several_in_either_family() {
-        let config = Config::merge(Overrides::default(), file("listen = ['127.0.0.1:0', '[::1]:80']").unwrap()).unwrap();
+        let config =
+            Config::merge(Overrides::default(), file("listen = ['127.0.0.1:0', '[::1]:80']").unwrap()).unwrap();
         assert_eq!(config.listen, ["127.0.0.1:0".parse().unwrap(), "[::1]:80".parse().unwrap()]);
         let config = Config::merge(Overrides::default(), file("listen = '0.0.0.0:80'").unwrap()).unwrap();
         assert!(!config.is_loopback_only());

@@ -147,7 +147,8 @@ fn check_ours(path: &Path) -> Result<(), DataDirError> {
     }
     let mut entries = fs::read_dir(path).map_err(|source| io_error(path, source))?;
     // A process that died between creating LOCK and VERSION leaves the former behind.
-    let foreign = entries.any(|entry| !entry.is_ok_and(|entry| entry.file_name() == "LOCK" || entry.file_name() == "VERSION.new"));
+    let foreign = entries
+        .any(|entry| !entry.is_ok_and(|entry| entry.file_name() == "LOCK" || entry.file_name() == "VERSION.new"));
     if foreign { Err(DataDirError::NotOurs { dir: path.into() }) } else { Ok(()) }
 }
 

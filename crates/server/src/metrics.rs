@@ -68,7 +68,8 @@ const METHODS: [&str; 5] = ["GET", "PUT", "POST", "DELETE", "HEAD"];
 
 impl Default for Metrics {
     fn default() -> Self {
-        let mut series: Vec<Series> = FIXED.iter().map(|(service, operation)| Series::new(service, operation)).collect();
+        let mut series: Vec<Series> =
+            FIXED.iter().map(|(service, operation)| Series::new(service, operation)).collect();
         let mut by_operation = HashMap::new();
         let sqs = api::sqs::SERVICE.operations.iter().map(|operation| ("sqs", operation.name));
         for (service, operation) in sqs.chain(METHODS.map(|method| ("s3", method))) {
@@ -127,8 +128,18 @@ impl Metrics {
     pub fn write(&self, text: &mut Text) {
         self.write_requests(text);
         self.write_latencies(text);
-        text.one("millpond_connections_accepted_total", "counter", "Connections accepted.", self.accepted.load(Relaxed));
-        text.one("millpond_panics_total", "counter", "Requests that panicked; each is a bug.", self.panics.load(Relaxed));
+        text.one(
+            "millpond_connections_accepted_total",
+            "counter",
+            "Connections accepted.",
+            self.accepted.load(Relaxed),
+        );
+        text.one(
+            "millpond_panics_total",
+            "counter",
+            "Requests that panicked; each is a bug.",
+            self.panics.load(Relaxed),
+        );
     }
 
     fn used(&self) -> impl Iterator<Item = &Series> {
@@ -136,12 +147,17 @@ impl Metrics {
     }
 
     fn write_requests(&self, text: &mut Text) {
-        text.family("millpond_requests_total", "counter", "Requests answered, by service, operation and class of status.");
+        text.family(
+            "millpond_requests_total",
+            "counter",
+            "Requests answered, by service, operation and class of status.",
+        );
         for series in self.used() {
             for (class, count) in series.outcomes.iter().enumerate() {
                 let count = count.load(Relaxed);
                 if count > 0 {
-                    let labels = [("service", series.service), ("operation", series.operation), ("status", CLASSES[class])];
+                    let labels =
+                        [("service", series.service), ("operation", series.operation), ("status", CLASSES[class])];
                     text.sample("millpond_requests_total", &labels, count);
                 }
             }
@@ -150,7 +166,11 @@ impl Metrics {
 
     fn write_latencies(&self, text: &mut Text) {
         let name = "millpond_request_seconds";
-        text.family(name, "histogram", "From the head of a request to the head of its answer; long polls wait in here.");
+        text.family(
+            name,
+            "histogram",
+            "From the head of a request to the head of its answer; long polls wait in here.",
+        );
         for series in self.used() {
             let labels = [("service", series.service), ("operation", series.operation)];
             let mut below = 0;

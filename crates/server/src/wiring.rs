@@ -42,7 +42,8 @@ impl Passing {
         use std::os::unix::fs::DirBuilderExt;
         let path = std::env::temp_dir().join(format!("millpond-{:016x}", ids.u64()));
         let created = std::fs::DirBuilder::new().mode(0o700).create(&path);
-        created.with_context(|| format!("cannot create {}; set TMPDIR to a directory you may write", path.display()))?;
+        created
+            .with_context(|| format!("cannot create {}; set TMPDIR to a directory you may write", path.display()))?;
         Ok(Self(path))
     }
 }
@@ -156,7 +157,9 @@ fn choose_mode(config: &Config, no_keys: bool) -> anyhow::Result<Mode> {
     let loopback = config.is_loopback_only();
     let how = match &config.keep {
         Keep::Dir(dir) => format!("create one with `millpond keys create --data-dir {}`", dir.display()),
-        Keep::Nothing => "leave out --ephemeral, which keeps no keys, and create one with `millpond keys create`".into(),
+        Keep::Nothing => {
+            "leave out --ephemeral, which keeps no keys, and create one with `millpond keys create`".into()
+        }
     };
     match (config.auth, no_keys) {
         (None | Some(AuthChoice::Local), true) if loopback => Ok(Mode::Local),

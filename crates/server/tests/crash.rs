@@ -3,6 +3,9 @@
 //!
 //! `MILLPOND_CRASH_ROUNDS` says how often (3 unless set; `cargo x crash` runs fifty).
 
+#![allow(clippy::unwrap_used, reason = "a test's helper fails as the test does")]
+#![allow(clippy::disallowed_methods, reason = "tests stand outside of the process under test")]
+
 #[path = "platform/support.rs"]
 mod support;
 
@@ -49,8 +52,11 @@ impl Load<'_> {
         while !self.stop.load(Relaxed) {
             let first = self.next.fetch_add(10, Relaxed);
             let bodies: Vec<String> = (first..first + 1 + first / 10 % 10).map(|n| format!("message {n}")).collect();
-            let entries: Vec<Value> =
-                bodies.iter().enumerate().map(|(id, body)| json!({ "Id": id.to_string(), "MessageBody": body })).collect();
+            let entries: Vec<Value> = bodies
+                .iter()
+                .enumerate()
+                .map(|(id, body)| json!({ "Id": id.to_string(), "MessageBody": body }))
+                .collect();
             let input = json!({ "QueueUrl": QUEUE, "Entries": entries });
             let answer = self.call(&mut connection, "SendMessageBatch", input)?;
             assert!(answer["Failed"].is_null(), "{answer}");
@@ -158,7 +164,11 @@ fn nothing_acknowledged_is_lost_and_nothing_deleted_comes_back_after_kill_9() {
         load.run_until_killed(after);
         server.wait();
         let known = known.lock().unwrap();
-        println!("round {round}: killed after {after:?}; {} sent, {} deleted so far", known.sent.len(), known.deleted.len());
+        println!(
+            "round {round}: killed after {after:?}; {} sent, {} deleted so far",
+            known.sent.len(),
+            known.deleted.len()
+        );
     }
     let server = place.serve(&[]);
     Load { server: &server, known: &known, next: &next, stop: &AtomicBool::new(false) }.check();

@@ -109,7 +109,8 @@ mod tests {
     fn answers_are_read_whole_or_in_chunks() {
         let whole = parse(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi").unwrap();
         assert_eq!((whole.status, whole.text().as_str()), (200, "hi"));
-        let chunked = b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n";
+        let chunked =
+            b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n";
         let chunked = parse(chunked).unwrap();
         assert_eq!((chunked.status, chunked.text().as_str()), (404, "abcde"));
         assert!(parse(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nab").is_none(), "cut off");

@@ -175,10 +175,9 @@ impl Tour {
         command("aws sqs delete-message --queue-url $QUEUE --receipt-handle $HANDLE");
         command("aws sqs get-queue-attributes --queue-url $QUEUE --attribute-names All");
         self.sqs("DeleteMessage", json!({ "QueueUrl": queue_url, "ReceiptHandle": handle }))?;
-        for (name, meaning) in [
-            ("ApproximateNumberOfMessages", "waiting"),
-            ("ApproximateNumberOfMessagesNotVisible", "in flight"),
-        ] {
+        for (name, meaning) in
+            [("ApproximateNumberOfMessages", "waiting"), ("ApproximateNumberOfMessagesNotVisible", "in flight")]
+        {
             answer(&format!("{} {meaning}", self.count(queue_url, name)?));
         }
         Ok(())

@@ -31,7 +31,9 @@ fn replace(command: &mut Command, program: &OsString) -> anyhow::Result<ExitCode
     let error = command.exec();
     let program = program.to_string_lossy();
     let advice = match error.kind() {
-        std::io::ErrorKind::NotFound if program == "aws" => "; install the AWS CLI, for example with `pip install awscli`",
+        std::io::ErrorKind::NotFound if program == "aws" => {
+            "; install the AWS CLI, for example with `pip install awscli`"
+        }
         std::io::ErrorKind::NotFound => "; there is no such program on the PATH",
         _ => "",
     };
@@ -52,7 +54,9 @@ impl Server {
             Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
             None => match config.listen.iter().find(|address| address.port() != 0) {
                 Some(address) => serve::url(*address),
-                None => anyhow::bail!("the configured port is 0, so the server chose one itself; name it with --endpoint"),
+                None => {
+                    anyhow::bail!("the configured port is 0, so the server chose one itself; name it with --endpoint")
+                }
             },
         };
         let is_local = ask_mode(&endpoint)?;

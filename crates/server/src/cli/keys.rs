@@ -19,9 +19,8 @@ pub(super) fn run(args: KeysArgs) -> anyhow::Result<ExitCode> {
         KeysCommand::Create { account, description } => {
             let account = match &account {
                 None => config.account.clone(),
-                Some(text) => {
-                    AccountId::parse(text).with_context(|| format!("cannot use account {text:?}: it must be 12 digits"))?
-                }
+                Some(text) => AccountId::parse(text)
+                    .with_context(|| format!("cannot use account {text:?}: it must be 12 digits"))?,
             };
             make_ready(&data_dir)?;
             create(&wiring::open_keys(&config, &data_dir)?, &account, &description)

@@ -24,7 +24,9 @@ pub(super) fn run(args: PlaceArgs) -> anyhow::Result<ExitCode> {
         println!("Nothing is wrong.");
         return Ok(ExitCode::SUCCESS);
     }
-    println!("Keep a copy of the directory before you start Millpond on it: a start repairs what it can and reports the rest.");
+    println!(
+        "Keep a copy of the directory before you start Millpond on it: a start repairs what it can and reports the rest."
+    );
     Ok(ExitCode::FAILURE)
 }
 
@@ -33,12 +35,16 @@ fn verify_journal(dir: &Path) -> anyhow::Result<bool> {
         println!("  messages   none: no server has run here yet");
         return Ok(true);
     }
-    let report = queue::verify(&SystemDisk::new(dir.into()), Path::new("journal")).context("cannot read the journal")?;
+    let report =
+        queue::verify(&SystemDisk::new(dir.into()), Path::new("journal")).context("cannot read the journal")?;
     println!("  messages   {} in {} journal files", report.payloads_whole, report.files);
     let found = &report.recovery;
     println!("  journal    {} records in {} commits, {} queues", found.records, found.frames, found.queues);
     if let Some(torn) = &found.torn_tail {
-        println!("  unfinished {} bytes at the end of {}: written in a crash, never acknowledged", torn.bytes, torn.file);
+        println!(
+            "  unfinished {} bytes at the end of {}: written in a crash, never acknowledged",
+            torn.bytes, torn.file
+        );
     }
     for damage in &found.damaged {
         println!("  DAMAGED    {} bytes of {} at {}", damage.bytes, damage.file, damage.offset);

@@ -78,6 +78,9 @@ impl HttpBody for RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
+        if !self.inner.is_end_stream() {
+            self.connection.body_abandoned();
+        }
         self.connection.body_ended();
     }
 }

@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -66,6 +66,8 @@ pub(super) struct Connection {
     /// Of the phase, or of the last progress in it; on the coarse clock.
     since_ms: AtomicU64,
     orders: AtomicU8,
+    /// The client was still sending when it got its answer.
+    is_cut_short: AtomicBool,
     task: AtomicWaker,
     clock: Arc<CoarseClock>,
 }
@@ -116,6 +118,21 @@ impl Connection {
     /// The answer is handed over to the socket.
     pub(super) fn request_ended(&self) {
         self.enter(Phase::Idle);
+    }
+
+    /// Nobody will read the rest of the body.
+    pub(super) fn body_abandoned(&self) {
+        self.is_cut_short.store(true, Relaxed);
+    }
+
+    /// Whether the client may still be sending when the connection closes: within a head that was refused, or within a
+    /// body. From here on it has the time of a head to stop.
+    pub(super) fn begins_to_linger(&self) -> bool {
+        let lingers = self.phase() == Phase::Head || self.is_cut_short.load(Relaxed);
+        if lingers {
+            self.enter(Phase::Head);
+        }
+        lingers
     }
 
     /// Whether the body has idled beyond its limit.
@@ -217,6 +234,7 @@ impl Connections {
             phase: AtomicU8::new(Phase::Head as u8),
             since_ms: AtomicU64::new(self.clock.now_ms()),
             orders: AtomicU8::new(0),
+            is_cut_short: AtomicBool::new(false),
             task: AtomicWaker::new(),
             clock: self.clock.clone(),
         });

@@ -127,14 +127,22 @@ mod tests {
 
     #[test]
     fn addresses_and_plain_names_are_the_endpoint() {
-        for header in ["127.0.0.1:4566", "localhost:4566", "[::1]:4566", "millpond", "10.0.0.9", "cloud.example.org:80"] {
+        for header in ["127.0.0.1:4566", "localhost:4566", "[::1]:4566", "millpond", "10.0.0.9", "cloud.example.org:80"]
+        {
             assert_eq!(parse(header), (true, Names::Endpoint, None), "{header}");
         }
     }
 
     #[test]
     fn a_name_that_anybody_could_point_here_is_not_ours() {
-        for header in ["evil.example:4566", "example.org", "xcloud.example.org", "localhost.evil.example", "", "127.0.0.1.evil.example"] {
+        for header in [
+            "evil.example:4566",
+            "example.org",
+            "xcloud.example.org",
+            "localhost.evil.example",
+            "",
+            "127.0.0.1.evil.example",
+        ] {
             assert!(!parse(header).0, "{header}");
         }
     }

@@ -3,15 +3,17 @@
 //! Invariants:
 //! - At most `limits.connections_max` connections are open; further ones wait in the kernel's queue.
 //! - A request costs no task and no timer of its own.
+//! - A client that is refused while it still sends gets to read why: its connection is not reset under it.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -56,9 +58,7 @@ fn refused(address: SocketAddr, error: &io::Error) -> String {
         io::ErrorKind::AddrInUse => {
             "another program, perhaps another Millpond, listens there; stop it or choose another with --listen"
         }
-        io::ErrorKind::PermissionDenied => {
-            "run with CAP_NET_BIND_SERVICE or choose a port above 1023 with --listen"
-        }
+        io::ErrorKind::PermissionDenied => "run with CAP_NET_BIND_SERVICE or choose a port above 1023 with --listen",
         io::ErrorKind::AddrNotAvailable => "this machine has no such address; choose another with --listen",
         _ => "choose another address with --listen",
     };
@@ -76,7 +76,10 @@ pub fn connections_carried(wanted: usize) -> usize {
     // An object that is read or written takes a second descriptor beside its connection's.
     let carried = usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED) / 2).unwrap_or(usize::MAX).max(16);
     if carried < wanted {
-        warn!(connections_max = carried, descriptors, "fewer connections than configured: raise the limit on open files");
+        warn!(
+            connections_max = carried,
+            descriptors, "fewer connections than configured: raise the limit on open files"
+        );
     }
     carried.min(wanted)
 }
@@ -107,8 +110,8 @@ fn builder(limits: &Limits) -> http1::Builder {
         .header_read_timeout(None)
         .max_header_size(limits.header_bytes_max)
         // Headers stay in this buffer until they are complete; beyond that, it bounds one read.
-        .max_buf_size(limits.header_bytes_max.max(256 * 1024))
-        .pipeline_flush(true);
+        .max_buf_size(limits.header_bytes_max.max(256 * 1024));
+    // Not `pipeline_flush`: no SDK pipelines, and with it hyper never sends its answer to a head that it cannot parse.
     builder
 }
 
@@ -116,7 +119,7 @@ async fn serve(stream: TcpStream, peer: IpAddr, front_door: Arc<FrontDoor>, open
     let connection = open.connection.clone();
     // Answers are small; waiting for more would only add latency.
     let _ = stream.set_nodelay(true);
-    let io = TokioIo::new(Watched { stream, connection: connection.clone() });
+    let io = TokioIo::new(Watched { stream, connection: connection.clone(), ending: Ending::Open });
     let builder = builder(&front_door.limits);
     let service = service_fn(|request| {
         let (front_door, connection) = (front_door.clone(), connection.clone());
@@ -146,7 +149,21 @@ async fn serve(stream: TcpStream, peer: IpAddr, front_door: Arc<FrontDoor>, open
 struct Watched {
     stream: TcpStream,
     connection: Arc<Connection>,
+    ending: Ending,
 }
+
+/// How far the end of a connection has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Open,
+    /// We have ended our side, and swallow what the client still sends; so many bytes at most. To close now would make
+    /// the kernel throw away an answer that the client has not read yet.
+    Lingering(usize),
+    Closed,
+}
+
+/// What a client may go on to send after it was refused.
+const LINGER_BYTES_MAX: usize = 64 << 20;
 
 impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -185,7 +202,20 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if self.ending == Ending::Open {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            let lingers = self.connection.begins_to_linger();
+            self.ending = if lingers { Ending::Lingering(LINGER_BYTES_MAX) } else { Ending::Closed };
+        }
+        let mut scratch = [MaybeUninit::uninit(); 16 * 1024];
+        while let Ending::Lingering(left) = self.ending {
+            let mut buffer = ReadBuf::uninit(&mut scratch);
+            // An error ends it as well as the client does.
+            let read =
+                ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)).map_or(0, |()| buffer.filled().len());
+            self.ending = if read == 0 || read >= left { Ending::Closed } else { Ending::Lingering(left - read) };
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -24,6 +24,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use ::host::Ids;
 use api::{AccountId, Call, Endpoint, Identity, Principal, Protocol, Region, RequestId};
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -32,7 +33,6 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use ::host::Ids;
 use iam::{AuthError, Authenticator};
 use tokio::time::Instant;
 use tracing::{debug, error, info};

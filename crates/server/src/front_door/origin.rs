@@ -56,13 +56,7 @@ pub enum Refusal {
 }
 
 /// Whether a request may go on to its service.
-pub fn check(
-    parts: &Parts,
-    host: &Host,
-    proof: Proof,
-    effect: Effect,
-    foreign: ForeignHosts,
-) -> Result<(), Refusal> {
+pub fn check(parts: &Parts, host: &Host, proof: Proof, effect: Effect, foreign: ForeignHosts) -> Result<(), Refusal> {
     if proof == Proof::Verified {
         return Ok(());
     }
@@ -114,7 +108,8 @@ mod tests {
         effect: Effect,
         foreign: ForeignHosts,
     ) -> Result<(), Refusal> {
-        let request = headers.iter().fold(http::Request::builder(), |request, (name, value)| request.header(*name, *value));
+        let request =
+            headers.iter().fold(http::Request::builder(), |request, (name, value)| request.header(*name, *value));
         let (parts, ()) = request.body(()).unwrap().into_parts();
         check(&parts, &Host::parse(host, &[]), proof, effect, foreign)
     }

@@ -15,7 +15,13 @@ use super::{FrontDoor, answer};
 
 impl FrontDoor {
     /// Answers a page of our own.
-    pub(super) async fn own_page(&self, page: OwnPage, parts: &Parts, host: &Host, body: RequestBody) -> Response<Body> {
+    pub(super) async fn own_page(
+        &self,
+        page: OwnPage,
+        parts: &Parts,
+        host: &Host,
+        body: RequestBody,
+    ) -> Response<Body> {
         if page == OwnPage::Reset {
             return self.reset_page(parts, host, body).await;
         }

@@ -4,8 +4,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use api::RequestId;
 use ::host::Ids;
+use api::RequestId;
 
 /// The source of this process's request ids.
 #[derive(Debug)]

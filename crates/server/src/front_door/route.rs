@@ -273,7 +273,9 @@ mod tests {
     }
 
     fn scope(service: &str) -> String {
-        format!("AWS4-HMAC-SHA256 Credential=test/20260102/eu-west-1/{service}/aws4_request, SignedHeaders=host, Signature=00")
+        format!(
+            "AWS4-HMAC-SHA256 Credential=test/20260102/eu-west-1/{service}/aws4_request, SignedHeaders=host, Signature=00"
+        )
     }
 
     const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded; charset=utf-8");
@@ -284,7 +286,10 @@ mod tests {
         assert_eq!(route("GET", "/123456789012/orders", &[("authorization", &scope("s3"))]), Route::S3);
         let sqs = Route::Query { service: Some(Service::Sqs) };
         assert_eq!(route("POST", "/", &[("authorization", &scope("sqs")), FORM]), sqs);
-        assert_eq!(route("GET", "/?X-Amz-Credential=test%2F20260102%2Feu-west-1%2Fsqs%2Faws4_request&Action=X", &[]), sqs);
+        assert_eq!(
+            route("GET", "/?X-Amz-Credential=test%2F20260102%2Feu-west-1%2Fsqs%2Faws4_request&Action=X", &[]),
+            sqs
+        );
         assert_eq!(route("GET", "/b/k?AWSAccessKeyId=a&Signature=b&Expires=1", &[]), Route::S3);
         assert_eq!(route("PUT", "/b/k", &[("authorization", "AWS key:c2ln")]), Route::S3);
     }
@@ -298,7 +303,8 @@ mod tests {
 
     #[test]
     fn a_service_that_is_not_here_is_named() {
-        let json = route("POST", "/", &[("x-amz-target", "DynamoDB_20120810.GetItem"), ("authorization", &scope("dynamodb"))]);
+        let json =
+            route("POST", "/", &[("x-amz-target", "DynamoDB_20120810.GetItem"), ("authorization", &scope("dynamodb"))]);
         assert_eq!(json, Route::Json { service: Service::Other("dynamodb".into()), operation: "GetItem".into() });
         let unsigned = route("POST", "/", &[("x-amz-target", "DynamoDB_20120810.GetItem")]);
         assert_eq!(unsigned, Route::Json { service: Service::Other("DynamoDB".into()), operation: "GetItem".into() });

@@ -58,6 +58,17 @@ fn a_body_beyond_the_limit_gets_the_services_own_error_before_it_is_read() {
 }
 
 #[test]
+fn a_client_that_is_refused_while_it_still_sends_gets_to_read_why() {
+    let place = Place::new();
+    let server = place.serve(&["--ephemeral"]);
+    let body = "x".repeat(20 << 20);
+    let headers = [("x-amz-target", "AmazonSQS.SendMessage"), ("content-type", "application/x-amz-json-1.0")];
+    for _ in 0..5 {
+        assert_eq!(server.send("POST", "/", &headers, &body).status, 413);
+    }
+}
+
+#[test]
 fn a_head_that_drips_is_cut_off() {
     let (_place, server) = tight();
     let mut connection = server.connect();

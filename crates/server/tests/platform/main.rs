@@ -1,5 +1,8 @@
 //! The whole platform over HTTP: the built binary as a child process, and requests as clients send them.
 
+#![allow(clippy::unwrap_used, reason = "a test's helper fails as the test does")]
+#![allow(clippy::disallowed_methods, reason = "tests stand outside of the process under test")]
+
 mod auth;
 mod browser;
 mod limits;

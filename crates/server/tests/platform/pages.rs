@@ -64,13 +64,19 @@ fn metrics_count_what_happened() {
     server.sqs("Nonsense", json!({}));
     let metrics = server.get("/metrics", &[]).text();
     let value = |series: &str| {
-        let line = metrics.lines().find(|line| line.starts_with(series)).unwrap_or_else(|| panic!("{series}\n{metrics}"));
+        let line =
+            metrics.lines().find(|line| line.starts_with(series)).unwrap_or_else(|| panic!("{series}\n{metrics}"));
         line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
     };
     assert_eq!(value("millpond_requests_total{service=\"sqs\",operation=\"SendMessage\",status=\"2xx\"}"), 3.0);
     assert_eq!(value("millpond_requests_total{service=\"sqs\",operation=\"other\",status=\"4xx\"}"), 1.0);
     assert_eq!(value("millpond_request_seconds_count{service=\"sqs\",operation=\"SendMessage\"}"), 3.0);
-    assert_eq!(value("millpond_queue_messages{account=\"000000000000\",region=\"us-east-1\",queue=\"jobs\",state=\"visible\"}"), 3.0);
+    assert_eq!(
+        value(
+            "millpond_queue_messages{account=\"000000000000\",region=\"us-east-1\",queue=\"jobs\",state=\"visible\"}"
+        ),
+        3.0
+    );
     assert!(value("millpond_journal_commits_total") >= 3.0);
     assert_eq!(value("millpond_connections "), 1.0);
     assert!(value("process_resident_memory_bytes") > 1e6);

@@ -4,8 +4,18 @@ use serde_json::json;
 
 use crate::support::{Key, Place, Server};
 
-fn signed(server: &Server, method: &str, target: &str, service: &str, headers: &[(&str, &str)], body: &str) -> crate::support::Answer {
-    let host = headers.iter().find(|(name, _)| *name == "host").map_or(server.address.to_string(), |(_, host)| host.to_string());
+fn signed(
+    server: &Server,
+    method: &str,
+    target: &str,
+    service: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> crate::support::Answer {
+    let host = headers
+        .iter()
+        .find(|(name, _)| *name == "host")
+        .map_or(server.address.to_string(), |(_, host)| host.to_string());
     let rest: Vec<_> = headers.iter().copied().filter(|(name, _)| *name != "host").collect();
     let signed = Key::any().sign(&host, method, target, service, &rest, body);
     let signed: Vec<(&str, &str)> = signed.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -29,7 +39,8 @@ fn a_queue_is_reached_by_json_by_form_and_by_its_url() {
     let body = json!({ "QueueUrl": url, "MessageBody": "json" }).to_string();
     assert_eq!(signed(&server, "POST", path, "sqs", &json, &body).status, 200);
     let received = server.sqs_ok("ReceiveMessage", json!({ "QueueUrl": url, "MaxNumberOfMessages": 10 }));
-    let mut bodies: Vec<_> = received["Messages"].as_array().unwrap().iter().map(|m| m["Body"].as_str().unwrap()).collect();
+    let mut bodies: Vec<_> =
+        received["Messages"].as_array().unwrap().iter().map(|m| m["Body"].as_str().unwrap()).collect();
     bodies.sort_unstable();
     assert_eq!(bodies, ["form", "get", "json"]);
 }
@@ -87,7 +98,8 @@ fn one_port_serves_a_bucket_by_path_by_host_and_as_a_website() {
     let public = [("x-amz-acl", "public-read"), ("content-type", "text/html")];
     let put = signed(&server, "PUT", "/shop/index.html", "s3", &public, "<h1>Hello</h1>");
     assert_eq!(put.status, 200, "{put:?}");
-    let website = "<WebsiteConfiguration><IndexDocument><Suffix>index.html</Suffix></IndexDocument></WebsiteConfiguration>";
+    let website =
+        "<WebsiteConfiguration><IndexDocument><Suffix>index.html</Suffix></IndexDocument></WebsiteConfiguration>";
     assert_eq!(signed(&server, "PUT", "/shop?website", "s3", &[], website).status, 200);
     for (target, host) in [
         ("/shop/index.html", "localhost:4566"),

@@ -14,7 +14,9 @@ fn the_banner_says_where_it_is_how_to_use_it_and_where_the_data_is() {
     let server = place.serve(&[]);
     let banner = server.banner.join("\n");
     assert!(!server.endpoint.ends_with(":0"), "the real port is printed: {}", server.endpoint);
-    for word in [&server.endpoint, "./millpond-data", "local", "AWS_ENDPOINT_URL=", "AWS_ACCESS_KEY_ID=test", "us-east-1"] {
+    for word in
+        [&server.endpoint, "./millpond-data", "local", "AWS_ENDPOINT_URL=", "AWS_ACCESS_KEY_ID=test", "us-east-1"]
+    {
         assert!(banner.contains(word), "{word} is missing:\n{banner}");
     }
     assert_eq!(health(&server)["services"]["sqs"], "running");

@@ -1,6 +1,8 @@
 //! A built `millpond` as a child process, and the few HTTP requests that the tests need.
 
+#![allow(unreachable_pub, reason = "shared between test binaries as a module")]
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test's helper fails as the test does")]
 #![allow(clippy::disallowed_methods, reason = "tests stand outside of the process under test")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -242,8 +244,7 @@ impl Key {
         let request = Request::builder().method(method).uri(target).header("host", host);
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
-        let signer =
-            Signer { access_key_id: &self.id, secret_access_key: &self.secret, region: "us-east-1", service };
+        let signer = Signer { access_key_id: &self.id, secret_access_key: &self.secret, region: "us-east-1", service };
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
         let hash = String::from_utf8(sha256_hex(body.as_bytes()).to_vec()).unwrap();
         sign(&signer, &mut parts, &hash, &AmzDate::from_unix(now).unwrap()).unwrap();
