@@ -19,7 +19,7 @@ def test_the_chapters_commands_work(aws, tmp_path):
     assert aws("s3", "cp", f"s3://{bucket}/index.html", "-").stdout == "<h1>hello</h1>"
     url = json.loads(aws("sqs", "create-queue", "--queue-name", queue, "--output", "json").stdout)["QueueUrl"]
     assert url.endswith(f"/000000000000/{queue}")
-    aws("sqs", "send-message", "--queue-url", url, "--message-body", "http://example.com/")
+    aws("sqs", "send-message", "--queue-url", url, "--message-body", "page one")
     counts = aws(
         "sqs", "get-queue-attributes", "--queue-url", url, "--output", "text",
         "--attribute-names", "ApproximateNumberOfMessages",

@@ -63,7 +63,7 @@ def test_sqs_has_codes_of_its_own_for_them(strict):
 
 
 def test_a_presigned_url_expires(strict):
-    s3 = strict.client("s3", key=strict.key, secret=strict.secret, s3={"addressing_style": "path"})
+    s3 = strict.client("s3", key=strict.key, secret=strict.secret, signature_version="s3v4")
     url = s3.generate_presigned_url("list_buckets", ExpiresIn=1)
     assert urllib.request.urlopen(url, timeout=10).status == 200
     time.sleep(2.1)

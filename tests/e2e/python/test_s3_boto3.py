@@ -23,9 +23,9 @@ def fetch(server, path="/", host=None, method="GET", headers=None):
 
     try:
         with urllib.request.build_opener(Stay).open(request, timeout=10) as answer:
-            return answer.status, dict(answer.headers), answer.read()
+            return answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as error:
-        return error.code, dict(error.headers), error.read()
+        return error.code, error.headers, error.read()
 
 
 def status_of(error):
