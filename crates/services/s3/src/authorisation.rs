@@ -94,7 +94,8 @@ impl Action {
     /// Whether it reads or changes an existing object, and so asks that object's owner.
     fn asks_the_objects_owner(self) -> bool {
         matches!(self.grants, Grants::Object(_))
-            || ["s3:GetObjectTagging", "s3:GetObjectAttributes", "s3:DeleteObjectTagging"].contains(&self.name)
+            || ["s3:GetObjectTagging", "s3:PutObjectTagging", "s3:GetObjectAttributes", "s3:DeleteObjectTagging"]
+                .contains(&self.name)
     }
 }
 

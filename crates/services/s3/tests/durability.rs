@@ -13,6 +13,7 @@ fn blob_files(disk: &SimDisk) -> usize {
     shards.iter().map(|(shard, _)| disk.list(&root.join(shard)).unwrap_or_default().len()).sum()
 }
 
+#[allow(clippy::unwrap_used, reason = "test support")]
 fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap().block_on(future)
 }

@@ -225,3 +225,21 @@ async fn a_conditional_completion_keeps_what_stands_there() {
     assert_eq!(platform.get("/pictures/a").await.text(), "first");
     complete(&platform, "a", &id, &[(1, &one)]).await.expect(200);
 }
+
+#[tokio::test]
+async fn a_multipart_object_is_read_to_its_end_though_it_is_deleted() {
+    use http_body_util::BodyExt as _;
+    let platform = Platform::with_bucket().await;
+    let id = create(&platform, "a").await;
+    let one = upload(&platform, "a", &id, 1, bytes(5 * MIB)).await;
+    let two = upload(&platform, "a", &id, 2, bytes(2 * MIB)).await;
+    complete(&platform, "a", &id, &[(1, &one), (2, &two)]).await.expect(200);
+    let call = common::call(&common::Who::Account(common::OWNER), "us-east-1", "/pictures/a");
+    let request = http::Request::get("/pictures/a").body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap();
+    let reading = platform.s3.handle(call, request).await;
+    platform.delete("/pictures/a").await.expect(204);
+    // The second part is opened only after the first was sent.
+    let got = reading.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(got.len(), 7 * MIB);
+    assert_eq!(got.slice(5 * MIB..), bytes(2 * MIB));
+}

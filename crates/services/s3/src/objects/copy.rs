@@ -148,20 +148,18 @@ pub(crate) async fn copy(
     let tags = if replace_tags { tagging::from_header(tagging.as_deref())? } else { found.object.tags.clone() };
     let size = found.object.size;
     let bytes = bytes_of(service, found, wanted).await?;
-    let modified_ms = service.now_ms();
     let row = ObjectRow {
         owner,
         size,
         etag: bytes.etag,
-        modified_ms,
+        modified_ms: service.now_ms(),
         content: bytes.content,
         description,
         checksum: bytes.checksum,
         tags,
         acl,
     };
-    let (etag, checksum) = (row.etag.clone(), checksums::spread(row.checksum.as_ref()));
-    let blob = bytes.blob;
+    let (result, blob) = (result_of(&row), bytes.blob);
     service
         .write_with(bytes.unsettled, move |transaction, freed| {
             still_owned(transaction, &input.bucket, &bucket.owner)?;
@@ -169,17 +167,19 @@ pub(crate) async fn copy(
             replace(transaction, &row_key, row, blob, &WriteConditions::default(), freed)
         })
         .await?;
-    Ok(S3Response::new(CopyObjectOutput {
-        copy_object_result: Some(CopyObjectResult {
-            checksum_crc32: checksum.checksum_crc32,
-            checksum_crc32c: checksum.checksum_crc32c,
-            checksum_crc64nvme: checksum.checksum_crc64nvme,
-            checksum_sha1: checksum.checksum_sha1,
-            checksum_sha256: checksum.checksum_sha256,
-            checksum_type: checksum.checksum_type,
-            e_tag: Some(ETag::Strong(etag)),
-            last_modified: Some(timestamp(modified_ms)),
-        }),
-        ..CopyObjectOutput::default()
-    }))
+    Ok(S3Response::new(CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() }))
+}
+
+fn result_of(row: &ObjectRow) -> CopyObjectResult {
+    let checksum = checksums::spread(row.checksum.as_ref());
+    CopyObjectResult {
+        checksum_crc32: checksum.checksum_crc32,
+        checksum_crc32c: checksum.checksum_crc32c,
+        checksum_crc64nvme: checksum.checksum_crc64nvme,
+        checksum_sha1: checksum.checksum_sha1,
+        checksum_sha256: checksum.checksum_sha256,
+        checksum_type: checksum.checksum_type,
+        e_tag: Some(ETag::Strong(row.etag.clone())),
+        last_modified: Some(timestamp(row.modified_ms)),
+    }
 }
