@@ -6,6 +6,7 @@
 
 mod access;
 mod batches;
+mod cost;
 mod messages;
 mod move_tasks;
 mod platform;
