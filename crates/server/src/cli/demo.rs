@@ -46,7 +46,7 @@ pub(super) fn run() -> anyhow::Result<ExitCode> {
         running.stop(Duration::from_secs(1)).await?;
         result
     });
-    runtime.shutdown_background();
+    runtime.shutdown_timeout(Duration::from_secs(1));
     exit
 }
 

@@ -47,6 +47,8 @@ pub(super) struct Running {
     pub(super) front_door: Arc<FrontDoor>,
     pub(super) mode: Mode,
     accepting: JoinSet<()>,
+    /// Beside `accepting`: a drain is held to its limits too.
+    watching: JoinSet<()>,
 }
 
 impl Running {
@@ -60,7 +62,10 @@ impl Running {
         let services = platform.services(config).await?;
         let front_door = Arc::new(FrontDoor::new(config, &*ids, services, authenticator));
         let accepting = accept(listeners, config, &front_door);
-        Ok(Self { addresses, front_door, mode, accepting })
+        let mut watching = JoinSet::new();
+        let watched = front_door.clone();
+        watching.spawn(async move { watched.watch_over_connections().await });
+        Ok(Self { addresses, front_door, mode, accepting, watching })
     }
 
     /// The URL to reach the first address by.
@@ -78,6 +83,7 @@ impl Running {
             self.front_door.close_connections();
             let _ = tokio::time::timeout(Duration::from_secs(1), self.front_door.drain()).await;
         }
+        self.watching.shutdown().await;
         self.front_door.services().close().await
     }
 }
@@ -88,9 +94,6 @@ fn accept(listeners: Vec<TcpListener>, config: &Config, front_door: &Arc<FrontDo
     for listener in listeners {
         accepting.spawn(listener::accept(listener, front_door.clone(), slots.clone()));
     }
-    // Not among those that a shutdown stops: a drain needs its limits too.
-    let watched = front_door.clone();
-    tokio::spawn(async move { watched.watch_over_connections().await });
     accepting
 }
 

@@ -5,6 +5,7 @@
 
 mod auth;
 mod browser;
+mod commands;
 mod limits;
 mod pages;
 mod routing;

@@ -78,6 +78,6 @@ fn metrics_count_what_happened() {
         3.0
     );
     assert!(value("millpond_journal_commits_total") >= 3.0);
-    assert_eq!(value("millpond_connections "), 1.0);
+    assert!(value("millpond_connections ") >= 1.0);
     assert!(value("process_resident_memory_bytes") > 1e6);
 }
