@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use api::Call;
@@ -400,11 +401,11 @@ impl Sqs {
             Some(arn) => Some(registry.find_arn(arn).ok_or(NON_EXISTENT_QUEUE)?.id),
             None => None,
         };
-        let lost = std::sync::atomic::AtomicBool::new(false);
+        let lost = AtomicBool::new(false);
         let route = |came_from: Option<queue::QueueId>| {
             let to = destination.or_else(|| came_from.filter(|id| registry.find_id(*id).is_some()));
             if to.is_none() {
-                lost.store(true, std::sync::atomic::Ordering::Relaxed);
+                lost.store(true, Ordering::Relaxed);
             }
             to
         };
@@ -413,7 +414,7 @@ impl Sqs {
             INTERNAL
         })?;
         task.progress.lock().moved += u64::try_from(moved).unwrap_or(u64::MAX);
-        let lost = lost.load(std::sync::atomic::Ordering::Relaxed);
+        let lost = lost.load(Ordering::Relaxed);
         if moved == 0 && lost { Err(NO_SOURCE) } else { Ok(moved) }
     }
 }

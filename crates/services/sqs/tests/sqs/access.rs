@@ -1,5 +1,8 @@
 //! Queue policies: who gets in.
 
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
 use api::sqs::*;
 use api::{Call, Principal};
 
@@ -235,5 +238,36 @@ async fn a_policy_that_is_none_is_refused() {
         let refused = refusal(queue.set(&[("Policy", bad)]).await);
         let expected = ("InvalidAttributeValue".to_owned(), 400, "Invalid value for the parameter Policy.".to_owned());
         assert_eq!(refused, expected);
+    }
+}
+
+/// What the service logs while the guard lives.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denied_call_says_in_the_log_which_statement_decided() {
+    let platform = Platform::new().await;
+    let deny = statement("Deny", "\"*\"", "sqs:SendMessage", "").replace("\"s\"", "\"NobodySends\"");
+    let queue = guarded(&platform, &[statement("Allow", "\"*\"", "sqs:*", ""), deny]).await;
+    let log = Log::default();
+    let written = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || written.clone()).finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    assert_eq!(refusal(queue.try_send(queue.message("a")).await), denied(&queue));
+    drop(guard);
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    for part in ["denied", "NobodySends", "sqs:SendMessage", &queue.arn(), &queue.call.request_id.0] {
+        assert!(log.contains(part), "{part} in {log}");
     }
 }
