@@ -483,3 +483,20 @@ async fn a_message_is_kept_for_the_retention_period_and_no_longer() {
     platform.advance_s(1).await;
     assert!(queue.bodies().await.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn with_120_000_messages_in_flight_a_short_poll_is_over_limit_and_a_long_one_empty() {
+    let platform = Platform::new().await;
+    let queue = platform.queue_with("orders", &[("VisibilityTimeout", "43200")]).await;
+    let entries: Vec<_> = (0..10).map(|n| entry(&n.to_string(), "a")).collect();
+    for _ in 0..12_000 {
+        queue.send_entries(entries.clone()).await.unwrap();
+        assert_eq!(queue.receive().await.len(), 10);
+    }
+    queue.send("one more").await;
+    let refused = refusal(queue.try_receive(queue.receiving()).await);
+    assert_eq!((refused.0.as_str(), refused.1), ("OverLimit", 403));
+    let input = ReceiveMessageInput { wait_time_seconds: Some(1), ..queue.receiving() };
+    assert!(queue.try_receive(input).await.unwrap().is_empty());
+    assert_eq!(queue.counts().await, ["1", "120000", "0"]);
+}
