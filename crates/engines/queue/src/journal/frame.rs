@@ -16,6 +16,10 @@ use super::record::{Reader, Record};
 pub(crate) const FRAME_VERSION: u8 = 1;
 /// Bytes of a frame header.
 pub(crate) const HEADER_BYTES: usize = 48;
+/// Where in a header the salt stands.
+pub(crate) const SALT_OFFSET: usize = 16;
+/// Where in a header the first record's number stands.
+pub(crate) const LSN_OFFSET: usize = 24;
 /// Frames start at multiples of this.
 pub(crate) const ALIGN: usize = 8;
 

@@ -6,7 +6,7 @@
 //!   never acknowledged.
 
 use super::file::FIRST_FRAME;
-use super::frame::{ALIGN, FrameHeader, HEADER_BYTES, first_chain};
+use super::frame::{ALIGN, FrameHeader, HEADER_BYTES, LSN_OFFSET, SALT_OFFSET, first_chain};
 
 /// What stands at a place in a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -105,14 +105,16 @@ impl<'a> Scanner<'a> {
             }
             None => {
                 self.ended = true;
-                Found::End { offset: at, torn: here.is_some() || self.has_salt(at), body }
+                Found::End { offset: at, torn: here.is_some() || self.was_begun(at), body }
             }
         }
     }
 
-    /// Whether a frame of this file was begun here, though its header is not whole.
-    fn has_salt(&self, at: usize) -> bool {
-        self.bytes.get(at + 16..at + 24).is_some_and(|bytes| bytes == self.salt.to_le_bytes())
+    /// Whether a frame of this file was begun here, though its header is not whole: it has the file's salt, or else
+    /// the number that comes next. One flipped bit leaves one of them.
+    fn was_begun(&self, at: usize) -> bool {
+        let number = |at: usize| self.bytes.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+        number(at + SALT_OFFSET) == Some(self.salt) || (self.lsn > 0 && number(at + LSN_OFFSET) == Some(self.lsn))
     }
 }
 
