@@ -3,6 +3,7 @@
 //! Region, credentials and endpoints come from where every AWS program takes them: the environment, the profile in
 //! `~/.aws`, or the role of the machine.
 
+use std::error::Error;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -50,12 +51,17 @@ pub(crate) async fn config() -> anyhow::Result<SdkConfig> {
 /// `what` went wrong, and what AWS says of it: its code and its message if it answered, else why it could not be asked.
 pub(crate) fn sentence<E, R>(what: impl Display, error: &SdkError<E, R>) -> anyhow::Error
 where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
+    E: ProvideErrorMetadata + Error + 'static,
     R: std::fmt::Debug,
 {
     match (error.code(), error.message()) {
         (Some(code), Some(message)) => anyhow!("{what}: {code}: {message}"),
         (Some(code), None) => anyhow!("{what}: {code}"),
-        _ => anyhow!("{what}: {}", aws_sdk_sqs::error::DisplayErrorContext(error)),
+        _ => {
+            // "dispatch failure" alone says nothing; the causes beneath it do.
+            let causes = std::iter::successors(error.source(), |&cause| cause.source());
+            let why = causes.fold(error.to_string(), |why, cause| format!("{why}: {cause}"));
+            anyhow!("{what}: {why}")
+        }
     }
 }

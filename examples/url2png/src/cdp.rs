@@ -15,7 +15,7 @@ use tokio::process::{ChildStdin, ChildStdout};
 /// A picture of 1280 by 800 pixels that doesn't compress at all takes 5.5 MB in Base64.
 const MESSAGE_BYTES_MAX: u64 = 16 << 20;
 /// A page can provoke events (requests, dialogs) faster than they are read, so what piles up is bounded.
-const EVENTS_MAX: usize = 100_000;
+const EVENTS_MAX: usize = 10_000;
 
 /// Something that happened in the page, such as `Page.lifecycleEvent`.
 #[derive(Debug)]
@@ -31,6 +31,7 @@ pub(crate) struct Pipe {
     from: BufReader<ChildStdout>,
     session: Option<String>,
     sent: u64,
+    broken: bool,
     events: VecDeque<Event>,
 }
 
@@ -52,12 +53,17 @@ struct Refusal {
 
 impl Pipe {
     pub(crate) fn new(to: ChildStdin, from: ChildStdout) -> Self {
-        Self { to, from: BufReader::new(from), session: None, sent: 0, events: VecDeque::new() }
+        Self { to, from: BufReader::new(from), session: None, sent: 0, broken: false, events: VecDeque::new() }
     }
 
     /// From now on commands go to this session (a page) and no longer to the browser.
     pub(crate) fn attach(&mut self, session: String) {
         self.session = Some(session);
+    }
+
+    /// Whether Chromium ended of its own accord.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// Sends a command and waits for its answer.
@@ -84,7 +90,9 @@ impl Pipe {
         }
         let mut bytes = command.to_string().into_bytes();
         bytes.push(0);
-        self.to.write_all(&bytes).await.context("Chromium hears no commands")
+        let written = self.to.write_all(&bytes).await;
+        self.broken |= written.is_err();
+        written.context("Chromium hears no commands")
     }
 
     /// The next event, in the order in which they happened.
@@ -108,7 +116,11 @@ impl Pipe {
     async fn read(&mut self) -> anyhow::Result<Message> {
         let mut bytes = Vec::new();
         (&mut self.from).take(MESSAGE_BYTES_MAX).read_until(0, &mut bytes).await.context("cannot hear Chromium")?;
-        ensure!(bytes.pop() == Some(0), "Chromium ended, or said more than {MESSAGE_BYTES_MAX} bytes at once");
+        if bytes.pop() != Some(0) {
+            ensure!((bytes.len() as u64) + 1 < MESSAGE_BYTES_MAX, "Chromium said more than {MESSAGE_BYTES_MAX} bytes");
+            self.broken = true;
+            bail!("Chromium ended");
+        }
         serde_json::from_slice(&bytes).context("cannot understand Chromium")
     }
 }

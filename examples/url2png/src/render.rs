@@ -154,7 +154,6 @@ impl Browser {
 
     /// Ends Chromium, and returns what it said at last, in brackets, when it had ended by itself before.
     async fn end(&mut self) -> String {
-        let ended_by_itself = matches!(self.process.try_wait(), Ok(Some(_)));
         self.kill();
         self.process.wait().await.ok();
         let errors = fs::read(self.profile.path().join("stderr")).unwrap_or_default();
@@ -166,7 +165,7 @@ impl Browser {
             }
         }
         match String::from_utf8_lossy(&errors).lines().last() {
-            Some(line) if ended_by_itself => format!(" (Chromium: {line})"),
+            Some(line) if self.pipe.is_broken() => format!(" (Chromium: {line})"),
             _ => String::new(),
         }
     }

@@ -73,7 +73,7 @@ fn answer(connection: TcpStream, state: &State) -> std::io::Result<()> {
     let mut lines = BufReader::new(connection.try_clone()?).lines();
     let request = lines.next().unwrap_or_else(|| Ok(String::new()))?;
     while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
-    let path = request.split(' ').nth(1).unwrap_or("/");
+    let path = request.split([' ', '?']).nth(1).unwrap_or("/");
     if path == "/stall" && state.stalling.load(Ordering::SeqCst) {
         state.stalled.fetch_add(1, Ordering::SeqCst);
         // Returns when the browser is gone.
