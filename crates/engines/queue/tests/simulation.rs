@@ -29,7 +29,7 @@ fn the_simulation_finds_no_violation() {
 }
 
 #[test]
-fn nothing_is_lost_to_a_dying_disk_in_silence() {
+fn the_simulation_of_a_dying_disk_loses_nothing_in_silence() {
     for_each_seed(100, |seed| {
         block_on(async {
             let mut simulation = Simulation::new(Seed(seed.0 ^ 0xdead));

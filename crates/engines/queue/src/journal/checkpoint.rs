@@ -84,8 +84,16 @@ pub(crate) struct CheckpointWriter {
 impl CheckpointWriter {
     pub(crate) fn create(disk: Arc<dyn Disk>, dir: &Path, number: u64, head: &Head) -> io::Result<Self> {
         let path = dir.join(checkpoint_name(number) + UNFINISHED_SUFFIX);
+        let file = match disk.create(&path) {
+            // Left by an attempt that found the disk full.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                disk.remove(&path)?;
+                disk.create(&path)?
+            }
+            created => created?,
+        };
         let mut writer = Self {
-            file: disk.create(&path)?,
+            file,
             disk,
             dir: dir.to_path_buf(),
             number,

@@ -30,8 +30,8 @@ pub(crate) const SPARE_PREFIX: &str = "spare-";
 
 const MAGIC: [u8; 8] = *b"MPjournl";
 const HEADER_BYTES: usize = 32;
-/// Bytes zeroed at a time, so that other writers of the disk get their turn.
-const ZERO_STEP: usize = 1 << 20;
+/// Bytes zeroed between two syncs.
+const ZERO_STEP: u32 = 1 << 20;
 /// Files kept for their next use.
 const SPARES_MAX: usize = 2;
 /// Largest size of a file that is made while a commit waits for it.
@@ -102,11 +102,27 @@ pub(crate) fn number_in(name: &str, prefix: &str) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok()
 }
 
+/// A file that has no header yet: its name, itself, and how much of it to use.
+type Made = (String, Arc<dyn DiskFile>, u32);
+
+/// Writes zeros step by step, so that other writers of the disk get their turn.
+fn zero(file: &dyn DiskFile, bytes: u32) -> io::Result<()> {
+    let mut end = 0;
+    while end < bytes {
+        end = end.saturating_add(ZERO_STEP).min(bytes);
+        file.allocate(end.into())?;
+        file.sync_data()?;
+    }
+    Ok(())
+}
+
 /// Makes journal files.
 pub(crate) struct FileSupply {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     ids: Arc<dyn Ids>,
+    /// The usual size of a file.
+    file_bytes: u32,
     next_number: AtomicU32,
     prepared: Mutex<Option<Arc<JournalFile>>>,
     spares: Mutex<Vec<String>>,
@@ -117,6 +133,7 @@ impl FileSupply {
         disk: Arc<dyn Disk>,
         dir: &Path,
         ids: Arc<dyn Ids>,
+        file_bytes: u32,
         next_number: u32,
         spares: Vec<String>,
     ) -> Self {
@@ -124,6 +141,7 @@ impl FileSupply {
             disk,
             dir: dir.to_path_buf(),
             ids,
+            file_bytes,
             next_number: AtomicU32::new(next_number),
             prepared: Mutex::new(None),
             spares: Mutex::new(spares),
@@ -131,7 +149,7 @@ impl FileSupply {
     }
 
     /// The next file, for at least `bytes` of frames: the prepared one, or a small one made at once.
-    pub(crate) fn next(&self, current: u32, bytes: usize, capacity: u32) -> io::Result<Arc<JournalFile>> {
+    pub(crate) fn next(&self, current: u32, bytes: usize) -> io::Result<Arc<JournalFile>> {
         let bytes = u32::try_from(bytes + FIRST_FRAME as usize).map_err(io::Error::other)?;
         if let Some(file) = self.prepared.lock().take() {
             if file.header.number > current && file.header.capacity >= bytes {
@@ -139,7 +157,7 @@ impl FileSupply {
             }
             self.retire(&file)?;
         }
-        self.make(capacity.min(URGENT_CAPACITY).max(bytes), false)
+        self.make(self.file_bytes.min(URGENT_CAPACITY).max(bytes), false)
     }
 
     /// Whether a file stands ready.
@@ -147,9 +165,10 @@ impl FileSupply {
         self.prepared.lock().is_some()
     }
 
-    /// Makes a file ready for [`FileSupply::next`], all its blocks written: syncs cost half as much then.
-    pub(crate) fn prepare(&self, capacity: u32) -> io::Result<()> {
-        let file = self.make(capacity, true)?;
+    /// Makes a file ready for [`FileSupply::next`], all its blocks written: syncs cost half as much then. It is
+    /// `growth` times as large as the one in use, up to the usual size: a young engine takes little disk.
+    pub(crate) fn prepare(&self, current_capacity: u32, growth: u32) -> io::Result<()> {
+        let file = self.make(current_capacity.saturating_mul(growth).min(self.file_bytes), true)?;
         *self.prepared.lock() = Some(file);
         Ok(())
     }
@@ -157,12 +176,11 @@ impl FileSupply {
     /// Makes a file of its own from a spare one, or from nothing.
     fn make(&self, capacity: u32, zeroed: bool) -> io::Result<Arc<JournalFile>> {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-        let header = FileHeader { number, salt: self.ids.u64(), capacity };
-        let spare = self.spares.lock().pop();
-        let (name, handle) = match self.open_spare(spare, capacity)? {
+        let (name, handle, capacity) = match self.open_spare(capacity)? {
             Some(spare) => spare,
             None => self.create(number, capacity, zeroed)?,
         };
+        let header = FileHeader { number, salt: self.ids.u64(), capacity };
         handle.write_all_at(&header.write(), 0)?;
         handle.sync_data()?;
         self.disk.rename(&self.dir.join(&name), &self.dir.join(journal_name(number)))?;
@@ -170,29 +188,28 @@ impl FileSupply {
         Ok(Arc::new(JournalFile { header, handle }))
     }
 
-    fn open_spare(&self, name: Option<String>, capacity: u32) -> io::Result<Option<(String, Arc<dyn DiskFile>)>> {
-        let Some(name) = name else { return Ok(None) };
+    fn open_spare(&self, capacity: u32) -> io::Result<Option<Made>> {
+        let Some(name) = self.spares.lock().pop() else { return Ok(None) };
         let handle = self.disk.open(&self.dir.join(&name))?;
-        if handle.len()? >= u64::from(capacity) {
-            return Ok(Some((name, handle)));
+        let length = u32::try_from(handle.len()?).unwrap_or(u32::MAX);
+        if length >= capacity {
+            // All of it, if it is larger than asked for.
+            return Ok(Some((name, handle, length.min(self.file_bytes).max(capacity))));
         }
         self.disk.remove(&self.dir.join(&name))?;
         Ok(None)
     }
 
-    fn create(&self, number: u32, capacity: u32, zeroed: bool) -> io::Result<(String, Arc<dyn DiskFile>)> {
+    fn create(&self, number: u32, capacity: u32, zeroed: bool) -> io::Result<Made> {
         let name = format!("{SPARE_PREFIX}{number:08x}");
-        let handle = self.disk.create(&self.dir.join(&name))?;
-        if zeroed {
-            handle.allocate(u64::from(capacity))?;
-            let zeros = vec![0; ZERO_STEP.min(capacity as usize)];
-            for start in (0..capacity as usize).step_by(ZERO_STEP) {
-                let bytes = zeros.len().min(capacity as usize - start);
-                handle.write_all_at(&zeros[..bytes], start as u64)?;
-                handle.sync_data()?;
-            }
+        let path = self.dir.join(&name);
+        let handle = self.disk.create(&path)?;
+        if zeroed && let Err(error) = zero(&*handle, capacity) {
+            // On a full disk, half a file is room that others need. If even this fails, the next start finds it.
+            let _ = self.disk.remove(&path);
+            return Err(error);
         }
-        Ok((name, handle))
+        Ok((name, handle, capacity))
     }
 
     /// Takes a file out of use that no message and no replay needs: it waits for its next use, or goes.

@@ -186,10 +186,13 @@ impl Loaded {
             Err(BadHeader::Newer(found)) => return Err(OpenError::Newer { path, found, known: FILE_VERSION }),
             Ok(_) | Err(BadHeader::Damaged) => None,
         };
-        if number < start.file {
+        let ended = self.head.is_some_and(|head| head.clean && head.start.file == number);
+        if number < start.file || ended {
+            // Nothing to replay: the checkpoint knows it all, or nothing came after its clean end.
             // Payloads may lie here, and each is checked when it is read; the header is of no use any more.
             let header = header.unwrap_or(FileHeader { number, salt: 0, capacity: 0 });
-            self.files.insert(number, FoundFile { file: Arc::new(JournalFile { header, handle }), end: length });
+            let end = if ended { start.offset.into() } else { length };
+            self.files.insert(number, FoundFile { file: Arc::new(JournalFile { header, handle }), end });
             return Ok(());
         }
         let bytes = read_file(disk, &path)?;
@@ -210,8 +213,6 @@ impl Loaded {
     fn replay_file(&mut self, header: &FileHeader, bytes: &[u8], start: u32) -> u64 {
         let number = header.number;
         let scanner = match self.head {
-            // Nothing was written after a clean end.
-            Some(head) if head.start.file == number && head.clean => return u64::from(start),
             Some(head) if head.start.file == number => {
                 Scanner::from(bytes, header.salt, head.start.lsn, start as usize)
             }
@@ -321,13 +322,13 @@ impl Loaded {
     ) -> Result<(Arc<FileSupply>, FileJournal), OpenError> {
         let failed = || io_error("begin a journal file in", dir);
         let spares = std::mem::take(&mut self.spares);
-        let supply = Arc::new(FileSupply::new(disk, dir, ids, self.next_number, spares));
+        let supply = Arc::new(FileSupply::new(disk, dir, ids, file_bytes, self.next_number, spares));
         let tail = self.tail.take();
         let bytes = tail.as_ref().map_or(0, |tail| usize::try_from(tail.header.span()).unwrap_or(0));
-        let file = supply.next(0, bytes, file_bytes).map_err(failed())?;
+        let file = supply.next(0, bytes).map_err(failed())?;
         let epoch = self.epoch + 1;
         let lsn = tail.as_ref().map_or(self.next_lsn, |tail| tail.header.first_lsn);
-        let mut journal = FileJournal::new(Arc::clone(&supply), Arc::clone(&file), epoch, lsn, file_bytes);
+        let mut journal = FileJournal::new(Arc::clone(&supply), Arc::clone(&file), epoch, lsn);
         if let Some(tail) = tail {
             let mut frame = Frame::default();
             frame.clear();

@@ -31,21 +31,14 @@ pub(crate) struct FileJournal {
     epoch: u32,
     end: Position,
     chain: u32,
-    file_bytes: u32,
 }
 
 impl FileJournal {
     /// A journal that goes on at record `lsn` in a file that has no frame yet.
-    pub(crate) fn new(
-        supply: Arc<FileSupply>,
-        current: Arc<JournalFile>,
-        epoch: u32,
-        lsn: u64,
-        file_bytes: u32,
-    ) -> Self {
+    pub(crate) fn new(supply: Arc<FileSupply>, current: Arc<JournalFile>, epoch: u32, lsn: u64) -> Self {
         let end = Position { lsn, file: current.header.number, offset: FIRST_FRAME };
         let chain = first_chain(current.header.salt);
-        Self { supply, current, epoch, end, chain, file_bytes }
+        Self { supply, current, epoch, end, chain }
     }
 
     /// Where the next frame will start.
@@ -70,7 +63,7 @@ impl FileJournal {
     }
 
     fn begin_file(&mut self, bytes: usize) -> io::Result<Arc<JournalFile>> {
-        let file = self.supply.next(self.current.header.number, bytes, self.file_bytes)?;
+        let file = self.supply.next(self.current.header.number, bytes)?;
         self.chain = first_chain(file.header.salt);
         self.end = Position { lsn: self.end.lsn, file: file.header.number, offset: FIRST_FRAME };
         self.current = Arc::clone(&file);

@@ -27,7 +27,7 @@ const MOSTLY_DEAD: u64 = 4;
 const SMALL_FILE_PART: u64 = 1024;
 /// Checkpoints kept.
 const CHECKPOINTS: usize = 2;
-/// A new file is this much larger than the one before, up to the limit: a young queue takes little disk.
+/// How much larger than the one before a new file is, up to the usual size.
 const GROWTH: u32 = 4;
 
 /// What the shard knows of its upkeep.
@@ -115,8 +115,7 @@ impl Shard {
             (state.needs_file(&side.supply).then_some(state.end.file), capacity)
         };
         if let Some(current) = file {
-            let capacity = capacity.saturating_mul(GROWTH).min(self.limits.file_bytes);
-            if let Err(error) = side.supply.prepare(capacity) {
+            if let Err(error) = side.supply.prepare(capacity, GROWTH) {
                 self.upkeep_failed("cannot prepare a journal file", &error);
                 self.lock().upkeep.gave_up_at = Some(current);
             }

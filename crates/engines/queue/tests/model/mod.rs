@@ -186,7 +186,7 @@ impl Simulation {
                 }
             }
             Err(EngineError::Poisoned(_)) => {
-                texts.into_iter().for_each(|text| drop(self.messages.insert(text, message.clone())));
+                self.messages.extend(texts.into_iter().map(|text| (text, message.clone())));
             }
             Err(error) => panic!("a send fails for no reason: {error}"),
         }
