@@ -9,7 +9,7 @@
 #[path = "platform/support.rs"]
 mod support;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -20,6 +20,7 @@ use support::{Connection, Key, Place, Server};
 
 const SENDERS: usize = 6;
 const RECEIVERS: usize = 4;
+const LEASE_S: u32 = 3;
 const QUEUE: &str = "http://localhost/000000000000/crash";
 
 /// What clients know: every body by what they were told about it.
@@ -28,7 +29,8 @@ struct Known {
     sent: HashSet<String>,
     /// A delete was asked for; unless it was acknowledged, the message may be there or not.
     delete_asked: HashSet<String>,
-    deleted: HashSet<String>,
+    /// With the order in which deletes were acknowledged.
+    deleted: HashMap<String, usize>,
 }
 
 struct Load<'a> {
@@ -76,8 +78,13 @@ impl Load<'_> {
     /// Receives up to ten messages and deletes them; their bodies.
     fn take_some(&self, connection: &mut Connection, wait_s: u32) -> Option<Vec<String>> {
         let asked = json!({
-            "QueueUrl": QUEUE, "MaxNumberOfMessages": 10, "WaitTimeSeconds": wait_s, "VisibilityTimeout": 20,
+            "QueueUrl": QUEUE,
+            "MaxNumberOfMessages": 10,
+            "WaitTimeSeconds": wait_s,
+            "VisibilityTimeout": LEASE_S,
         });
+        // A message may be lent again while its delete is under way; only what was deleted before we asked may not.
+        let deleted_before = self.known.lock().unwrap().deleted.len();
         let received = self.call(connection, "ReceiveMessage", asked)?;
         let messages = received["Messages"].as_array().cloned().unwrap_or_default();
         let bodies: Vec<String> = messages.iter().map(|m| m["Body"].as_str().unwrap().to_owned()).collect();
@@ -87,7 +94,8 @@ impl Load<'_> {
         {
             let mut known = self.known.lock().unwrap();
             for body in &bodies {
-                assert!(!known.deleted.contains(body), "{body} was deleted and came back");
+                let came_back = known.deleted.get(body).is_some_and(|order| *order < deleted_before);
+                assert!(!came_back, "{body} was deleted and came back");
             }
             known.delete_asked.extend(bodies.iter().cloned());
         }
@@ -95,7 +103,11 @@ impl Load<'_> {
         let entries: Vec<Value> = messages.iter().enumerate().map(handle).collect();
         let answer = self.call(connection, "DeleteMessageBatch", json!({ "QueueUrl": QUEUE, "Entries": entries }))?;
         assert!(answer["Failed"].is_null(), "{answer}");
-        self.known.lock().unwrap().deleted.extend(bodies.iter().cloned());
+        let mut known = self.known.lock().unwrap();
+        for body in &bodies {
+            let order = known.deleted.len();
+            known.deleted.entry(body.clone()).or_insert(order);
+        }
         Some(bodies)
     }
 
@@ -121,7 +133,7 @@ impl Load<'_> {
             let known = self.known.lock().unwrap();
             known.sent.difference(&known.delete_asked).cloned().collect()
         };
-        // A lease that survived the crash ends after its 20 seconds.
+        // A lease that survived the crash ends by itself.
         let deadline = Instant::now() + Duration::from_secs(45);
         while self.left(&mut connection) > 0 {
             let missing = expected.difference(&found).count();

@@ -22,7 +22,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::FrontDoor;
 use super::connection::{Connection, Open, Order};
@@ -76,10 +76,7 @@ pub fn connections_carried(wanted: usize) -> usize {
     // An object that is read or written takes a second descriptor beside its connection's.
     let carried = usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED) / 2).unwrap_or(usize::MAX).max(16);
     if carried < wanted {
-        warn!(
-            connections_max = carried,
-            descriptors, "fewer connections than configured: raise the limit on open files"
-        );
+        info!(connections_max = carried, descriptors, "the limit on open files carries fewer connections than allowed");
     }
     carried.min(wanted)
 }

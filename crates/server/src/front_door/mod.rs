@@ -278,7 +278,7 @@ impl FrontDoor {
         document: Bytes,
         whole: &Whole,
     ) -> Response<Body> {
-        if let Err(error) = self.admit(&mut asked, &whole.bytes) {
+        if let Err(error) = self.admit(&mut asked, &service, &whole.bytes) {
             info!(request_id = %asked.call.request_id, service = service.name(), operation, code = %error.code, "refused");
             return answer::error(&service, &asked.call, &error, &[]);
         }
@@ -298,23 +298,31 @@ impl FrontDoor {
     }
 
     /// Authenticates a request that is held whole and completes its call.
-    fn admit(&self, asked: &mut Asked, body: &[u8]) -> Result<(), wire::ApiError> {
+    fn admit(&self, asked: &mut Asked, service: &Service, body: &[u8]) -> Result<(), wire::ApiError> {
+        let was_local = self.is_local();
         let begun = self.authenticator.begin(&asked.parts, None).map_err(|error| error.to_query())?;
-        let proof = self.proof(begun.is_anonymous());
+        let proof = self.proof(begun.is_anonymous(), was_local);
         if let Some(region) = begun.region() {
             asked.call.region = region.clone();
         }
+        // A signature made for another service must command nothing here.
+        let begun = match service {
+            Service::Sqs => begun.for_service("sqs").map_err(|error| error.to_query())?,
+            Service::Sts => begun.for_service("sts").map_err(|error| error.to_query())?,
+            Service::S3 | Service::Other(_) => begun,
+        };
         asked.call.identity = begun.finish(body).map_err(|error| error.to_query())?;
         // Every operation counts as a change: in the Query protocol even a GET may be one.
         origin::check(&asked.parts, &asked.host, proof, Effect::Change, self.foreign_hosts()).map_err(answer::refusal)
     }
 
-    /// What a signature proves once it has been checked.
-    fn proof(&self, is_anonymous: bool) -> Proof {
-        match (is_anonymous, self.is_local()) {
-            (true, _) => Proof::None,
-            (false, true) => Proof::Claimed,
-            (false, false) => Proof::Verified,
+    /// What a signature proves once it has been checked. `was_local` is from before the check: the mode may change at
+    /// any moment, and only a signature that was strict's on both sides of it has been verified.
+    fn proof(&self, is_anonymous: bool, was_local: bool) -> Proof {
+        match is_anonymous {
+            true => Proof::None,
+            false if was_local || self.is_local() => Proof::Claimed,
+            false => Proof::Verified,
         }
     }
 

@@ -24,11 +24,12 @@ impl FrontDoor {
             Names::S3 { bucket } => bucket.as_deref(),
             _ => None,
         };
+        let was_local = self.is_local();
         let begun = match self.authenticator.begin(&asked.parts, bucket) {
             Ok(begun) => begun,
             Err(error) => return refuse(&asked.call, &error),
         };
-        let proof = self.proof(begun.is_anonymous());
+        let proof = self.proof(begun.is_anonymous(), was_local);
         if let Some(region) = begun.region().or(asked.host.region.as_ref()) {
             asked.call.region = region.clone();
         }

@@ -72,6 +72,22 @@ fn a_tampered_body_is_refused_in_strict_mode() {
 }
 
 #[test]
+fn a_signature_for_one_service_commands_no_other() {
+    let place = Place::new();
+    let key = Key::create(&place, &[]);
+    let server = place.serve(&[]);
+    let headers = [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", "AmazonSQS.CreateQueue")];
+    let body = "{\"QueueName\":\"jobs\"}";
+    for service in ["s3", "sts", "sns"] {
+        let signed = key.sign(&server.address.to_string(), "POST", "/", service, &headers, body);
+        let signed: Vec<(&str, &str)> = signed.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let answer = server.send("POST", "/", &signed, body);
+        assert!(answer.status == 400 || answer.status == 403, "{service}: {answer:?}");
+    }
+    assert!(server.sqs_as(&key, "ListQueues", json!({})).json()["QueueUrls"].is_null());
+}
+
+#[test]
 fn local_mode_turns_strict_when_a_key_is_made() {
     let place = Place::new();
     let server = place.serve(&[]);
