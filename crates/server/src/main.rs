@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+/// A request makes dozens of small allocations on one thread and frees some on another, which glibc's allocator pays for
+/// with consolidation; docs/decisions.md has the measurement.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     server::cli::main()
 }
