@@ -215,6 +215,17 @@ fn a_carriage_return_survives_xml() {
 }
 
 #[test]
+fn a_character_that_xml_does_not_have_is_replaced_and_its_neighbours_stay() {
+    assert_eq!(
+        written(&text("a\0b\u{1}\u{8}\u{b}\u{c}\u{e}\u{1f}<")),
+        "<Foo>a\u{fffd}b".to_owned() + &"\u{fffd}".repeat(6) + "&lt;</Foo>"
+    );
+    assert_eq!(written(&text("\u{fffe}x\u{ffff}")), "<Foo>\u{fffd}x\u{fffd}</Foo>");
+    let kept = "\t\n \u{7f}\u{fffd}\u{ff5e}\u{feff}\u{ffbe}\u{10ffff}";
+    assert_eq!(written(&text(kept)), format!("<Foo>{kept}</Foo>"));
+}
+
+#[test]
 fn a_success_without_output_has_metadata_only() {
     let response = empty_response(&SERVICE, &ECHO, "the-id");
     let body = "<?xml version=\"1.0\"?><EchoResponse xmlns=\"https://example.com/\"><ResponseMetadata>\

@@ -1,8 +1,8 @@
 //! The XML writer of the Query protocol.
 //!
 //! Invariants:
-//! - What comes out is well-formed if the calls come in a document's order and the text has only characters that XML
-//!   has; a service refuses others (SQS: `InvalidMessageContents`) before they get here.
+//! - What comes out is well-formed if the calls come in a document's order. Characters that XML 1.0 does not have, in
+//!   any spelling (control characters, U+FFFE, U+FFFF), leave as U+FFFD.
 //! - A parser gives back the text that went in: a bare `\r` would come back as `\n`, so it leaves as `&#13;`.
 
 use base64::Engine as _;
@@ -89,26 +89,37 @@ impl XmlWriter {
     fn text(&mut self, text: &str) {
         let bytes = text.as_bytes();
         // Most text has no escapes. A fold, not `any`: without an early exit the compiler checks 16 bytes at a time.
-        if !bytes.iter().fold(false, |found, byte| found | matches!(byte, b'<' | b'>' | b'&' | b'"' | b'\r')) {
+        if !bytes.iter().fold(false, |found, byte| found | may_need_escape(*byte)) {
             self.out.extend_from_slice(bytes);
             return;
         }
         let mut plain = 0;
         for (at, byte) in bytes.iter().enumerate() {
-            let escape: &[u8] = match byte {
-                b'<' => b"&lt;",
-                b'>' => b"&gt;",
-                b'&' => b"&amp;",
-                b'"' => b"&quot;",
-                b'\r' => b"&#13;",
+            let (escape, taken): (&[u8], usize) = match byte {
+                b'<' => (b"&lt;", 1),
+                b'>' => (b"&gt;", 1),
+                b'&' => (b"&amp;", 1),
+                b'"' => (b"&quot;", 1),
+                b'\r' => (b"&#13;", 1),
+                0..0x20 if !matches!(byte, b'\t' | b'\n') => (REPLACEMENT, 1),
+                // U+FFFE and U+FFFF; every character that begins with this byte has three.
+                0xef if matches!(bytes[at..], [_, 0xbf, 0xbe | 0xbf, ..]) => (REPLACEMENT, 3),
                 _ => continue,
             };
             self.out.extend_from_slice(&bytes[plain..at]);
             self.out.extend_from_slice(escape);
-            plain = at + 1;
+            plain = at + taken;
         }
         self.out.extend_from_slice(&bytes[plain..]);
     }
+}
+
+/// U+FFFD, which stands for what XML cannot hold.
+const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
+
+/// Whether a byte may begin something that does not go out as it is.
+fn may_need_escape(byte: u8) -> bool {
+    matches!(byte, b'<' | b'>' | b'&' | b'"' | 0xef) | (byte < 0x20) & (byte != b'\t') & (byte != b'\n')
 }
 
 impl Default for XmlWriter {

@@ -241,8 +241,12 @@ fn push_resource(out: &mut Vec<u8>, request: SignedRequest<'_>, virtual_bucket: 
         Some((name, value)) => (name, Some(value)),
         None => (piece, None),
     });
-    let mut signed: Vec<_> = pieces.filter(|(name, _)| SUBRESOURCES.contains(name)).collect();
-    signed.sort_by_key(|(name, _)| *name);
+    // By their decoded names, as S3 reads them: an escaped `%61cl` would ask for more than was signed.
+    let mut signed: Vec<_> = pieces
+        .map(|(name, value)| (text(name), value))
+        .filter(|(name, _)| SUBRESOURCES.contains(&name.as_ref()))
+        .collect();
+    signed.sort_by(|(a, _), (b, _)| a.cmp(b));
     for (index, (name, value)) in signed.into_iter().enumerate() {
         out.push(if index == 0 { b'?' } else { b'&' });
         out.extend_from_slice(name.as_bytes());

@@ -365,6 +365,19 @@ fn in_sigv2_a_bucket_ends_with_a_slash_and_blanks_in_values_stay() {
 }
 
 #[test]
+fn in_sigv2_an_escaped_subresource_does_not_escape_the_signature() {
+    let text = format!(
+        "PUT /johnsmith/puppy.jpg?x=1&%61cl&upload%49d=a HTTP/1.1\nDate: Tue, 27 Mar 2007 21:20:27 +0000\n\
+         Authorization: AWS {S3_KEY}:AAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"
+    );
+    let Err(SignatureError::Mismatch(mismatch)) = sigv2_judged(&text, None) else { panic!("zeros were right") };
+    assert_eq!(
+        mismatch.string_to_sign,
+        "PUT\n\n\nTue, 27 Mar 2007 21:20:27 +0000\n/johnsmith/puppy.jpg?acl&uploadId=a"
+    );
+}
+
+#[test]
 fn sigv2_is_for_s3_alone() {
     let text = "GET /?Action=ListQueues&AWSAccessKeyId=k&SignatureVersion=2&SignatureMethod=HmacSHA256&Signature=x \
                 HTTP/1.1\nHost: sqs.us-east-1.amazonaws.com\n";
