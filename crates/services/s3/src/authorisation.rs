@@ -11,7 +11,8 @@
 //!    `IgnorePublicAcls` is on.
 //! 5. Otherwise no.
 //!
-//! Every decision that a policy statement made against the caller is logged with that statement.
+//! Every decision that a policy statement made against the caller is logged with that statement; those about visitors
+//! of websites at `debug`, all others at `info`.
 
 use std::net::IpAddr;
 
@@ -110,11 +111,13 @@ pub(crate) struct Question<'a> {
     pub(crate) object: Option<&'a ObjectRow>,
     /// Condition keys beside those that follow from the call, `("s3:prefix", "photos/")`.
     pub(crate) context: Vec<(String, String)>,
+    /// Whether it is a visit to a website, whose denials are everyday: browsers ask for icons that nobody made.
+    pub(crate) is_visit: bool,
 }
 
 impl<'a> Question<'a> {
     pub(crate) fn new(call: &'a Call, action: Action, bucket: (&'a str, &'a BucketRow)) -> Self {
-        Self { call, action, bucket, key: None, object: None, context: Vec::new() }
+        Self { call, action, bucket, key: None, object: None, context: Vec::new(), is_visit: false }
     }
 
     pub(crate) fn key(self, key: &'a str) -> Self {
@@ -123,6 +126,10 @@ impl<'a> Question<'a> {
 
     pub(crate) fn object(self, object: Option<&'a ObjectRow>) -> Self {
         Self { object, ..self }
+    }
+
+    pub(crate) fn visit(self, is_visit: bool) -> Self {
+        Self { is_visit, ..self }
     }
 
     pub(crate) fn with(mut self, name: &str, value: Option<&str>) -> Self {
@@ -177,13 +184,7 @@ impl Service {
         let verdict = self.policies.evaluate(name, bucket.policy.as_deref(), question, self.now_ms());
         let allowed = self.decide(question, &verdict);
         if !allowed {
-            tracing::info!(
-                request_id = %question.call.request_id,
-                action = question.action.name,
-                resource = question.resource(),
-                decided_by = verdict.explanation(),
-                "access denied"
-            );
+            log_denial(question, &verdict);
         }
         allowed
     }
@@ -220,6 +221,22 @@ impl Service {
         }
         acls_count(bucket) && granted(question, is_account, !block.ignore_public_acls)
     }
+}
+
+fn log_denial(question: &Question<'_>, verdict: &Verdict) {
+    /// The level of an event is fixed where it stands.
+    macro_rules! denied {
+        ($level:ident) => {
+            tracing::$level!(
+                request_id = %question.call.request_id,
+                action = question.action.name,
+                resource = question.resource(),
+                decided_by = verdict.explanation(),
+                "access denied"
+            )
+        };
+    }
+    if question.is_visit { denied!(debug) } else { denied!(info) }
 }
 
 fn granted(question: &Question<'_>, is_account: bool, public_counts: bool) -> bool {

@@ -3,9 +3,10 @@
 //! Invariants:
 //! - Virtual-host requests become path-style ones here; nobody behind looks at the Host header.
 //! - Parameters that imply what is not there are refused here, once, for all operations.
-//! - XML documents are read whole, bounded, and held against `Content-MD5` and checksums before anybody parses them.
+//! - XML documents are read whole, bounded each and all together, and held against `Content-MD5` and checksums before anybody parses them.
 //! - Every answer leaves through [`finish`].
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -17,6 +18,7 @@ use http_body_util::BodyExt as _;
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::api_impl::Api;
 use crate::checksums::{Expected, Hasher};
@@ -28,6 +30,9 @@ use crate::{Body, BoxError};
 
 /// A CompleteMultipartUpload of 10,000 parts with checksums takes some 2 MiB; nothing is larger.
 const XML_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What the documents of all requests together may hold: anybody may begin to send one before he is asked who he is,
+/// and parsed it takes several times its size.
+pub(crate) const DOCUMENTS_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Headers that imply what is not there; each is refused by its prefix.
 const REFUSED_HEADERS: [(&str, &str); 5] = [
@@ -44,6 +49,8 @@ pub(crate) struct Caller {
     pub(crate) call: Call,
     pub(crate) read: ReadHeaders,
     pub(crate) expected: Expected,
+    /// Whether this is somebody who looks at a website.
+    pub(crate) is_visitor: bool,
     trailers: Option<wire::aws_chunked::Trailers>,
     expected_bucket_owner: Option<String>,
     expected_source_owner: Option<String>,
@@ -64,6 +71,7 @@ impl Caller {
             call,
             read,
             expected: Expected::default(),
+            is_visitor: false,
             trailers: None,
             expected_bucket_owner: None,
             expected_source_owner: None,
@@ -119,7 +127,7 @@ where
     let (response, path) = match to_path_style(service, &mut parts).await {
         Ok(()) => {
             let path = parts.uri.path().to_owned();
-            (answer(wire, call, parts, body).await, path)
+            (answer(service, wire, call, parts, body).await, path)
         }
         Err(error) => (told(error), parts.uri.path().to_owned()),
     };
@@ -129,12 +137,19 @@ where
     finish(response, &request_id, &path, head)
 }
 
-async fn answer<B>(wire: &S3Service, call: Call, parts: request::Parts, body: B) -> http::Response<s3s::Body>
+async fn answer<B>(
+    service: &Service,
+    wire: &S3Service,
+    call: Call,
+    parts: request::Parts,
+    body: B,
+) -> http::Response<s3s::Body>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let request = match prepare(call, parts, body).await {
+    // The room of a document is given back with the answer: until then its parsed form is about.
+    let (request, _room) = match prepare(service, call, parts, body).await {
         Ok(request) => request,
         Err(error) => return told(error),
     };
@@ -176,7 +191,12 @@ async fn to_path_style(service: &Service, parts: &mut request::Parts) -> Result<
 }
 
 /// What `s3s` takes: refused parameters are gone, the caller is in the extensions, documents are read and checked.
-async fn prepare<B>(call: Call, mut parts: request::Parts, body: B) -> Result<http::Request<s3s::Body>, S3Error>
+async fn prepare<B>(
+    service: &Service,
+    call: Call,
+    mut parts: request::Parts,
+    body: B,
+) -> Result<(http::Request<s3s::Body>, Option<OwnedSemaphorePermit>), S3Error>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -188,14 +208,17 @@ where
         call,
         read: if reads { ReadHeaders::take(&mut parts.headers) } else { ReadHeaders::default() },
         expected: Expected::from_headers(&parts.headers)?,
+        is_visitor: false,
         trailers: parts.extensions.remove(),
         expected_bucket_owner: text(&parts, "x-amz-expected-bucket-owner"),
         expected_source_owner: text(&parts, "x-amz-source-expected-bucket-owner"),
     };
+    let mut room = None;
     let body = if reads {
         s3s::Body::empty()
     } else if takes_a_document(&parts) {
-        let document = document(body, &caller).await?;
+        let (document, taken) = document(service, body, &caller).await?;
+        room = taken;
         parts.headers.remove(TRANSFER_ENCODING);
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
         s3s::Body::from(document)
@@ -203,7 +226,7 @@ where
         s3s::Body::http_body_unsync(body.map_err(Into::<BoxError>::into))
     };
     parts.extensions.insert(caller);
-    Ok(http::Request::from_parts(parts, body))
+    Ok((http::Request::from_parts(parts, body), room))
 }
 
 fn refuse_what_is_missing(parts: &request::Parts, call: &Call) -> Result<(), S3Error> {
@@ -238,9 +261,11 @@ fn refuse_what_is_missing(parts: &request::Parts, call: &Call) -> Result<(), S3E
     Ok(())
 }
 
-/// The parameters of the query as written; names are never percent-encoded by clients.
-fn query(uri: &Uri) -> impl Iterator<Item = (&str, &str)> {
-    uri.query().unwrap_or_default().split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+/// The parameters of the query, decoded as `s3s` decodes them: what is judged here must be what is done there.
+fn query(uri: &Uri) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    let decode = |text| percent_encoding::percent_decode_str(text).decode_utf8_lossy();
+    let pairs = uri.query().unwrap_or_default().split('&');
+    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(move |(name, value)| (decode(name), decode(value)))
 }
 
 /// Whether the body is a document rather than an object's or part's bytes.
@@ -248,28 +273,43 @@ fn takes_a_document(parts: &request::Parts) -> bool {
     const DOCUMENTS: [&str; 4] = ["acl", "tagging", "legal-hold", "retention"];
     let names_an_object =
         parts.uri.path().trim_start_matches('/').split_once('/').is_some_and(|(_, key)| !key.is_empty());
-    parts.method != Method::PUT || !names_an_object || query(&parts.uri).any(|(name, _)| DOCUMENTS.contains(&name))
+    parts.method != Method::PUT
+        || !names_an_object
+        || query(&parts.uri).any(|(name, _)| DOCUMENTS.contains(&name.as_ref()))
 }
 
-async fn document<B>(body: B, caller: &Caller) -> Result<Bytes, S3Error>
+/// The whole document, and its share of [`DOCUMENTS_BYTES_MAX`].
+async fn document<B>(
+    service: &Service,
+    body: B,
+    caller: &Caller,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), S3Error>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     let mut body = Box::pin(body);
     let mut document = BytesMut::new();
+    let mut room: Option<OwnedSemaphorePermit> = None;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| errors::body(&error.into()))?;
         let Ok(data) = frame.into_data() else { continue };
         if document.len() + data.len() > XML_BYTES_MAX {
             return Err(errors::message_too_long());
         }
+        // Nobody waits for room: those who stall would keep those who don't from ever getting any.
+        let bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        let taken = Arc::clone(&service.documents).try_acquire_many_owned(bytes).map_err(|_| errors::slow_down())?;
+        match &mut room {
+            Some(room) => room.merge(taken),
+            None => room = Some(taken),
+        }
         document.extend_from_slice(&data);
     }
     let mut hasher = Hasher::new(caller.expected.algorithm);
     hasher.update(&document);
     caller.expected.compare(&hasher.finish(), |name| caller.trailer(name))?;
-    Ok(document.freeze())
+    Ok((document.freeze(), room))
 }
 
 /// A status that `s3s` does not give an operation by itself.

@@ -128,6 +128,7 @@ errors! {
     acl_not_supported = AccessControlListNotSupported, "The bucket does not allow ACLs";
     invalid_storage_class = InvalidStorageClass, "The storage class you specified is not valid";
     method_not_allowed = MethodNotAllowed, "The specified method is not allowed against this resource.";
+    slow_down = SlowDown, "Please reduce your request rate.";
     message_too_long = MaxMessageLengthExceeded, "Your request was too big.";
 }
 

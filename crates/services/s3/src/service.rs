@@ -16,11 +16,12 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use s3s::S3Error;
 use store::{Scan, Store, Transaction, View};
+use tokio::sync::Semaphore;
 
 use crate::authorisation::{Action, Question};
 use crate::blobs::{Blobs, Stored, Unsettled, Uploaded};
 use crate::checksums::Digests;
-use crate::door::Caller;
+use crate::door::{Caller, DOCUMENTS_BYTES_MAX};
 use crate::errors::{self, Failure};
 use crate::policy::PolicyCache;
 use crate::rows::{self, BLOBS, BUCKETS, BlobRow, BucketRow, Content, MANIFESTS, OBJECTS, ObjectRow};
@@ -34,6 +35,8 @@ pub(crate) struct Service {
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) base_domains: Vec<String>,
     pub(crate) policies: PolicyCache,
+    /// Bytes of XML documents that there is still room for.
+    pub(crate) documents: Arc<Semaphore>,
     pub(crate) requests: AtomicU64,
     pub(crate) denied: AtomicU64,
     stop_sweep: Arc<AtomicBool>,
@@ -55,6 +58,7 @@ impl Service {
             ids: options.ids,
             base_domains: options.base_domains,
             policies: PolicyCache::default(),
+            documents: Arc::new(Semaphore::new(DOCUMENTS_BYTES_MAX)),
             requests: AtomicU64::new(0),
             denied: AtomicU64::new(0),
             stop_sweep: Arc::default(),

@@ -333,6 +333,16 @@ async fn overrides_of_the_answer_are_for_those_who_sign() {
 }
 
 #[tokio::test]
+async fn an_escaped_override_or_version_is_seen_all_the_same() {
+    let platform = Platform::with_bucket().await;
+    platform.request("PUT", "/pictures/a").header("x-amz-acl", "public-read").body("x").send().await.expect(200);
+    let target = "/pictures/a?response%2Dcontent-type=text%2Fhtml";
+    platform.request("GET", target).by_nobody().send().await.fails(400, "InvalidRequest");
+    platform.get("/pictures/a?version%49d=abc").await.fails(400, "InvalidArgument");
+    platform.get("/pictures/a?versionId=nul%6c").await.expect(200);
+}
+
+#[tokio::test]
 async fn the_expected_owner_is_held_against_the_real_one() {
     let platform = Platform::with_bucket().await;
     platform.put("/pictures/a", "x").await.expect(200);

@@ -69,7 +69,7 @@ impl Service {
             return Ok(found);
         }
         tracing::warn!("an object was replaced faster than it could be read");
-        Err(errors::error(S3ErrorCode::SlowDown, "Please reduce your request rate."))
+        Err(errors::slow_down())
     }
 
     /// Whether a manifest is still there once its blobs are pinned: then they were pinned in time.

@@ -208,11 +208,12 @@ fn service_may(
     action: Action,
     object: Option<&ObjectRow>,
 ) -> Result<(), S3Error> {
+    let ask = |action| Question::new(&caller.call, action, bucket).visit(caller.is_visitor);
     if object.is_some() {
-        return service.authorise(&Question::new(&caller.call, action, bucket).key(key).object(object));
+        return service.authorise(&ask(action).key(key).object(object));
     }
     // Whether a key exists is told only to those who could list it.
-    service.authorise(&Question::new(&caller.call, Action::LIST_BUCKET, bucket).with("s3:prefix", Some(key)))?;
+    service.authorise(&ask(Action::LIST_BUCKET).with("s3:prefix", Some(key)))?;
     Err(errors::no_such_key())
 }
 

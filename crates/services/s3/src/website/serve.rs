@@ -43,7 +43,8 @@ pub(crate) async fn answer(
 ) -> Response<Body> {
     service.requests.fetch_add(1, Ordering::Relaxed);
     let identity = Identity { principal: Principal::Anonymous, account: call.account().clone() };
-    let caller = Caller::new(Call { identity, ..call.clone() }, ReadHeaders::take(&mut parts.headers.clone()));
+    let mut caller = Caller::new(Call { identity, ..call.clone() }, ReadHeaders::take(&mut parts.headers.clone()));
+    caller.is_visitor = true;
     let head = parts.method == Method::HEAD;
     let visit = Visit { service, caller, bucket, head };
     let mut response = if head || parts.method == Method::GET {
