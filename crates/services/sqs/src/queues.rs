@@ -66,8 +66,10 @@ impl Sqs {
         row.attributes.apply(&changes)?;
         tags::add(&mut row.tags, pairs(&input.tags), name.as_str())?;
         self.check_redrive(&row, &changes)?;
-        self.commit_new(&call, &row, now).await?;
+        // Used up whatever becomes of the commit: one that failed may be found after the next start, and two queues of
+        // one id would share their messages.
         guard.last_queue_id = row.id;
+        self.commit_new(&call, &row, now).await?;
         self.serve(row).map_err(|error| errors::from_engine(&call, &error))?;
         Ok(output)
     }
