@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};
 use host::{Disk, DiskFile, FileKind, Ids};
 use parking_lot::Mutex;
@@ -27,6 +27,8 @@ use crate::errors;
 
 /// Bytes written or read at a time.
 pub(crate) const CHUNK_BYTES: usize = 512 * 1024;
+/// Smaller pieces are put together: a client that sends byte by byte would cost some fifty times what it sends.
+const PIECE_BYTES_MIN: usize = 4096;
 /// Up to this size the bytes live in the blob's row: one commit is cheaper than a file, two syncs and a commit.
 pub(crate) const SMALL_BYTES_MAX: usize = 4096;
 
@@ -378,19 +380,29 @@ async fn read_chunk<S>(body: &mut S, bytes: usize) -> Result<(Vec<Bytes>, bool),
 where
     S: Stream<Item = Result<Bytes, StdError>> + Unpin + Send,
 {
-    let (mut chunk, mut length) = (Vec::new(), 0);
-    while length < bytes {
+    let (mut chunk, mut small, mut length) = (Vec::new(), BytesMut::new(), 0);
+    let mut ended = false;
+    while length < bytes && !ended {
         match body.next().await {
-            None => return Ok((chunk, true)),
-            Some(Ok(more)) if more.is_empty() => {}
+            None => ended = true,
             Some(Ok(more)) => {
                 length += more.len();
+                if more.len() < PIECE_BYTES_MIN {
+                    small.extend_from_slice(&more);
+                    continue;
+                }
+                if !small.is_empty() {
+                    chunk.push(small.split().freeze());
+                }
                 chunk.push(more);
             }
             Some(Err(error)) => return Err(UploadError::Body(error)),
         }
     }
-    Ok((chunk, false))
+    if !small.is_empty() {
+        chunk.push(small.freeze());
+    }
+    Ok((chunk, ended))
 }
 
 fn join(mut chunk: Vec<Bytes>) -> Bytes {

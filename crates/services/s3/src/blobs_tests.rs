@@ -132,3 +132,17 @@ async fn small_bytes_need_no_file() {
     assert!(files(&disk, "s3").is_empty());
     assert!(matches!(upload(&blobs, 0).await.unwrap().bytes, Stored::Empty));
 }
+
+#[tokio::test]
+async fn a_body_of_single_bytes_is_not_held_in_single_pieces() {
+    let mut body = stream::iter((0..300_000_u32).map(|n| Ok::<_, StdError>(Bytes::from(vec![n.to_le_bytes()[0]]))));
+    let Ok((chunk, ended)) = read_chunk(&mut body, 200_000).await else { panic!("the body is good") };
+    assert!(!ended && chunk.len() < 100, "{} pieces", chunk.len());
+    let bytes = chunk.concat();
+    assert_eq!(bytes.len(), 200_000);
+    assert!((0_u32..).zip(&bytes).all(|(n, byte)| n.to_le_bytes()[0] == *byte));
+    let (big, small) = (Bytes::from(vec![1; 5000]), Bytes::from_static(b"2"));
+    let mixed = [small.clone(), big.clone(), small.clone(), small].map(Ok::<_, StdError>);
+    let Ok((chunk, true)) = read_chunk(&mut stream::iter(mixed), 10_000).await else { panic!("it ends") };
+    assert_eq!(chunk.concat(), [&b"2"[..], &big, b"22"].concat());
+}

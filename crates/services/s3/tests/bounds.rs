@@ -13,7 +13,7 @@ use http_body_util::StreamBody;
 async fn stalls_after(platform: &Platform, bytes: usize) -> Answer {
     let start = stream::iter([Ok::<_, s3::BoxError>(Frame::data(common::bytes(bytes)))]);
     let body = StreamBody::new(start.chain(stream::pending()));
-    let request = Request::post("/pictures?delete").header("host", "localhost:4566").body(body).unwrap();
+    let request = Request::post("/pictures?delete").header("host", "localhost:4566").body(body).expect("a request");
     Answer::read(platform.s3.handle(call(&Who::Anonymous, "us-east-1", "/pictures"), request).await).await
 }
 
