@@ -26,6 +26,39 @@ fn main() {
         runtime.block_on(engine(disk, batch));
         std::fs::remove_dir_all(&dir).expect("the directory goes");
     }
+    runtime.block_on(idle());
+}
+
+/// What waiting costs: 1,000 long polls on 100 queues, each with a message in flight.
+async fn idle() {
+    let options = Options {
+        disk: None,
+        dir: PathBuf::new(),
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(SystemIds),
+        limits: Limits::default(),
+        writer: Writer::Thread,
+    };
+    let (engine, _) = Engine::open(options).expect("the engine opens");
+    let request = Receive { max: 10, visibility_timeout_s: Some(3600), wait: Duration::from_secs(20) };
+    let mut waiting = Vec::new();
+    for poll in 0..1000 {
+        let queue = engine.queue(QueueId(poll % 100), Settings::default()).expect("a queue");
+        if poll < 100 {
+            send(queue.clone(), 1).await;
+            queue.receive(request).await.expect("the receive is accepted");
+        }
+        waiting.push(tokio::spawn(async move { queue.receive(request).await }));
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (started, before) = (now(), cpu());
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let share = (cpu() - before).as_secs_f64() / started.elapsed().as_secs_f64() * 100.0;
+    println!("1,000 idle long polls: {share:.1} % CPU");
+    engine.drain();
+    for poll in waiting {
+        poll.await.expect("the task ends well").expect("the receive is accepted");
+    }
 }
 
 #[allow(clippy::disallowed_methods, reason = "a benchmark measures")]

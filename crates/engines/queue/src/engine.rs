@@ -7,7 +7,6 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use host::{Clock, Disk, Ids};
@@ -17,7 +16,7 @@ use tokio::sync::watch;
 use crate::error::{EngineError, HandleError, OpenError, VisibilityError};
 use crate::journal::recovery::Recovery;
 use crate::message::{Counts, NewMessage, QueueId, Receive, Received, Sent, Settings};
-use crate::shard::Shard;
+use crate::shard::{Shard, Threads};
 use crate::stats::{QueueStats, ShardStats};
 
 /// Bounds of an engine.
@@ -93,17 +92,15 @@ pub struct Queue {
 
 struct Inner {
     shard: Arc<Shard>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Option<Threads>>,
 }
 
 impl Inner {
     /// Ends the threads, and waits for them.
     fn join(&self) {
-        self.shard.stop();
-        for thread in self.threads.lock().drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a thread of the queue engine panicked");
-            }
+        let threads = self.threads.lock().take();
+        if let Some(threads) = threads {
+            self.shard.join(threads);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Files of every format version ever released are read, for ever.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
 mod common;
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! The engine with its threads: many tasks at once, checkpoints under way, the power failing in between.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -105,14 +107,18 @@ async fn what_many_tasks_were_told_holds_through_one_crash_after_another() {
     let mut seen: BTreeMap<u64, u32> = BTreeMap::new();
     for id in [WORK, DEAD] {
         let queue = engine.queue(id, Settings::default()).unwrap();
-        // What is leased still is freed by moving it on, one way or the other: wait for no lease here.
         let counts = queue.counts().unwrap();
         let mut left = counts.visible;
         while left > 0 {
             let received = queue.receive(NOW).await.unwrap();
             assert!(!received.is_empty());
             left -= received.len();
-            received.iter().for_each(|message| *seen.entry(number(message)).or_default() += 1);
+            for message in &received {
+                // A delete with a handle from before the move to the dead-letter queue finds nothing, and says so.
+                let gone = id == WORK && told.lock().deleted.contains(&number(message));
+                assert!(!gone, "message {} came back", number(message));
+                *seen.entry(number(message)).or_default() += 1;
+            }
         }
         for _ in 0..counts.in_flight {
             // Counted, not named: the leases of the last round outlived the crash.
@@ -123,7 +129,6 @@ async fn what_many_tasks_were_told_holds_through_one_crash_after_another() {
     let told = told.lock();
     for (number, times) in &seen {
         assert_eq!(*times, 1, "message {number} is in two places");
-        assert!(!told.deleted.contains(number), "message {number} came back");
     }
     let missing = told.sent.iter().filter(|number| !told.unsure.contains(number) && !seen.contains_key(number));
     let missing: Vec<_> = missing.collect();

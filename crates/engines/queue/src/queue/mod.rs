@@ -306,3 +306,6 @@ impl QueueState {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

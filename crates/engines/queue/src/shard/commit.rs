@@ -12,6 +12,7 @@ use std::time::Duration;
 use host::Timestamp;
 use tokio::sync::oneshot;
 
+use super::lifecycle::Stop;
 use super::{FileUse, Shard, State};
 use crate::engine::Writer;
 use crate::error::EngineError;
@@ -181,7 +182,7 @@ impl Shard {
         loop {
             let mut state = self.lock();
             while !state.urgent {
-                if state.stopping {
+                if state.stop == Some(Stop::All) {
                     if state.pending.is_empty() {
                         return;
                     }
@@ -324,6 +325,8 @@ impl Shard {
         tracing::error!(reason, "the queue journal failed; the process must restart");
         let reason: Arc<str> = reason.into();
         let error = EngineError::Poisoned(Arc::clone(&reason));
+        // Whoever meets the error can see the reason here.
+        self.poisoned.send_replace(Some(reason));
         state.refusing = Some(error.clone());
         state.poisoned = true;
         state.writing = false;
@@ -334,7 +337,6 @@ impl Shard {
         for done in pending.into_iter().filter_map(|call| call.done) {
             let _ = done.send(Err(error.clone()));
         }
-        self.poisoned.send_replace(Some(reason));
         error
     }
 }

@@ -21,6 +21,19 @@ use crate::message::Settings;
 use crate::queue::QueueState;
 use crate::receipt_handle::HandleKey;
 
+/// A shard's threads.
+pub(crate) struct Threads {
+    upkeep: JoinHandle<()>,
+    writer: JoinHandle<()>,
+}
+
+/// Which threads shall end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    Upkeep,
+    All,
+}
+
 impl Shard {
     /// Opens a shard, recovering what its directory holds. Blocks.
     pub(crate) fn open(options: Options) -> Result<(Arc<Self>, Recovery), OpenError> {
@@ -67,9 +80,9 @@ impl Shard {
     }
 
     /// Starts the shard's threads, if it has any.
-    pub(crate) fn start(self: &Arc<Self>) -> Result<Vec<JoinHandle<()>>, OpenError> {
+    pub(crate) fn start(self: &Arc<Self>) -> Result<Option<Threads>, OpenError> {
         if self.writer == Writer::Inline {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let spawn = |name: &str, run: fn(&Self)| {
             let shard = Arc::clone(self);
@@ -78,20 +91,29 @@ impl Shard {
         };
         let writer = spawn("queue-writer", Self::run_writer)?;
         match spawn("queue-upkeep", Self::run_upkeep) {
-            Ok(upkeep) => Ok(vec![writer, upkeep]),
+            Ok(upkeep) => Ok(Some(Threads { upkeep, writer })),
             Err(error) => {
-                self.stop();
+                self.tell(Stop::All);
                 Err(error)
             }
         }
     }
 
-    /// Tells the threads and the timer to end once what was queued is written.
-    pub(crate) fn stop(&self) {
-        self.lock().stopping = true;
+    /// Ends the threads once what was queued is written, and waits for them.
+    pub(crate) fn join(&self, threads: Threads) {
+        // The upkeep may be waiting for the writer.
+        self.tell(Stop::Upkeep);
+        let upkeep = threads.upkeep.join();
+        self.tell(Stop::All);
+        if upkeep.and(threads.writer.join()).is_err() {
+            tracing::error!("a thread of the queue engine panicked");
+        }
+    }
+
+    fn tell(&self, stop: Stop) {
+        self.lock().stop = Some(stop);
         self.calls.notify_all();
         self.work.notify_all();
-        self.timer.notify_one();
     }
 
     /// Nothing is accepted any more; what was accepted becomes durable, leases too.
@@ -144,7 +166,7 @@ impl State {
             refusing: None,
             poisoned: false,
             draining: false,
-            stopping: false,
+            stop: None,
             asleep: false,
             next_ticket: 0,
             watched: BTreeSet::new(),

@@ -35,6 +35,7 @@ use crate::queue::{Body, QueueState};
 use crate::receipt_handle::HandleKey;
 use crate::stats::{QueueStats, ShardStats};
 use commit::{Call, Committer, Op};
+pub(crate) use lifecycle::Threads;
 use upkeep::Upkeep;
 use waiting::Waiters;
 
@@ -88,7 +89,8 @@ struct State {
     /// Whether the journal failed.
     poisoned: bool,
     draining: bool,
-    stopping: bool,
+    /// Which threads shall end.
+    stop: Option<lifecycle::Stop>,
     /// Whether the writer thread sleeps until it is told.
     asleep: bool,
     next_ticket: u64,

@@ -77,10 +77,10 @@ impl Shard {
     pub(super) fn run_upkeep(&self) {
         loop {
             let mut state = self.lock();
-            while !state.stopping && !state.upkeep_is_due(&self.limits, self.supply()) {
+            while state.stop.is_none() && !state.upkeep_is_due(&self.limits, self.supply()) {
                 self.work.wait(&mut state);
             }
-            if state.stopping {
+            if state.stop.is_some() {
                 return;
             }
             drop(state);
@@ -114,11 +114,11 @@ impl Shard {
             let capacity = state.files.get(&state.end.file).map_or(0, |current| current.file.header.capacity);
             (state.needs_file(&side.supply).then_some(state.end.file), capacity)
         };
-        if let Some(current) = file {
-            if let Err(error) = side.supply.prepare(capacity, GROWTH) {
-                self.upkeep_failed("cannot prepare a journal file", &error);
-                self.lock().upkeep.gave_up_at = Some(current);
-            }
+        if let Some(current) = file
+            && let Err(error) = side.supply.prepare(capacity, GROWTH)
+        {
+            self.upkeep_failed("cannot prepare a journal file", &error);
+            self.lock().upkeep.gave_up_at = Some(current);
         }
         let due = self.lock().needs_checkpoint(&self.limits);
         if due && let Err(error) = self.empty_old_files(side).and_then(|()| self.checkpoint(side, false)) {
