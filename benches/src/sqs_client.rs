@@ -2,6 +2,7 @@
 //!
 //! It signs every request as an SDK does and reads every answer whole; it parses only what the load needs.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -39,12 +40,21 @@ impl Credentials {
     }
 }
 
+/// A request's bytes, and what they were made from.
+#[derive(Default)]
+struct Request {
+    body: String,
+    second: u64,
+    bytes: Vec<u8>,
+}
+
 /// One keep-alive connection with one request at a time on it.
 pub(crate) struct Connection {
     stream: TcpStream,
     address: String,
     credentials: Credentials,
-    request: Vec<u8>,
+    /// The last request of each operation: the same words in the same second have the same signature.
+    requests: HashMap<&'static str, Request>,
     answer: Vec<u8>,
     body: String,
 }
@@ -54,8 +64,8 @@ impl Connection {
     pub(crate) async fn open(address: &str, credentials: &Credentials) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let (request, answer, body) = (Vec::new(), Vec::new(), String::new());
-        Ok(Self { stream, address: address.to_owned(), credentials: credentials.clone(), request, answer, body })
+        let (requests, answer, body) = (HashMap::new(), Vec::new(), String::new());
+        Ok(Self { stream, address: address.to_owned(), credentials: credentials.clone(), requests, answer, body })
     }
 
     /// Creates a queue and gives its URL.
@@ -109,36 +119,21 @@ impl Connection {
         self.write("ReceiveMessage").await
     }
 
-    async fn call(&mut self, operation: &str) -> anyhow::Result<&[u8]> {
+    async fn call(&mut self, operation: &'static str) -> anyhow::Result<&[u8]> {
         self.write(operation).await?;
         self.read(operation).await
     }
 
-    async fn write(&mut self, operation: &str) -> anyhow::Result<()> {
-        use std::io::Write as _;
-        let signer = Signer {
-            access_key_id: &self.credentials.access_key_id,
-            secret_access_key: &self.credentials.secret,
-            region: "us-east-1",
-            service: "sqs",
-        };
-        let (mut parts, ()) = http::Request::post("/")
-            .header("host", &self.address)
-            .header("content-type", "application/x-amz-json-1.0")
-            .header("x-amz-target", format!("AmazonSQS.{operation}"))
-            .body(())?
-            .into_parts();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-        let date = AmzDate::from_unix(now).context("a date out of range")?;
-        let body_hash = sha256_hex(self.body.as_bytes());
-        sign(&signer, &mut parts, std::str::from_utf8(&body_hash)?, &date)?;
-        self.request.clear();
-        self.request.extend_from_slice(b"POST / HTTP/1.1\r\n");
-        for (name, value) in &parts.headers {
-            write!(self.request, "{name}: {}\r\n", value.to_str()?)?;
+    async fn write(&mut self, operation: &'static str) -> anyhow::Result<()> {
+        let second = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let request = self.requests.entry(operation).or_default();
+        if request.second != second || request.body != self.body {
+            request.bytes.clear();
+            sign_request(&self.credentials, &self.address, operation, &self.body, second, &mut request.bytes)?;
+            request.second = second;
+            request.body.clone_from(&self.body);
         }
-        write!(self.request, "content-length: {}\r\n\r\n{}", self.body.len(), self.body)?;
-        Ok(self.stream.write_all(&self.request).await?)
+        Ok(self.stream.write_all(&request.bytes).await?)
     }
 
     async fn read(&mut self, operation: &str) -> anyhow::Result<&[u8]> {
@@ -149,18 +144,55 @@ impl Connection {
                 break end + 4;
             }
         };
-        let headers = std::str::from_utf8(&self.answer[..head])?.to_ascii_lowercase();
-        let length = headers.lines().find_map(|line| line.strip_prefix("content-length:"));
+        let headers = std::str::from_utf8(&self.answer[..head])?;
+        let length = headers.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("content-length").then_some(value)
+        });
         let length: usize = length.context("no content-length")?.trim().parse()?;
+        let is_ok = headers.starts_with("HTTP/1.1 200");
         while self.answer.len() < head + length {
             ensure!(self.stream.read_buf(&mut self.answer).await? > 0, "{operation}: the server closed");
         }
         let body = &self.answer[head..];
-        if !headers.starts_with("http/1.1 200") {
-            bail!("{operation}: {}{}", headers, String::from_utf8_lossy(body));
+        if !is_ok {
+            bail!("{operation}: {}", String::from_utf8_lossy(&self.answer));
         }
         Ok(body)
     }
+}
+
+/// Writes a whole signed request into `bytes`.
+fn sign_request(
+    credentials: &Credentials,
+    address: &str,
+    operation: &str,
+    body: &str,
+    second: u64,
+    bytes: &mut Vec<u8>,
+) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let signer = Signer {
+        access_key_id: &credentials.access_key_id,
+        secret_access_key: &credentials.secret,
+        region: "us-east-1",
+        service: "sqs",
+    };
+    let (mut parts, ()) = http::Request::post("/")
+        .header("host", address)
+        .header("content-type", "application/x-amz-json-1.0")
+        .header("x-amz-target", format!("AmazonSQS.{operation}"))
+        .body(())?
+        .into_parts();
+    let date = AmzDate::from_unix(second).context("a date out of range")?;
+    let body_hash = sha256_hex(body.as_bytes());
+    sign(&signer, &mut parts, std::str::from_utf8(&body_hash)?, &date)?;
+    bytes.extend_from_slice(b"POST / HTTP/1.1\r\n");
+    for (name, value) in &parts.headers {
+        write!(bytes, "{name}: {}\r\n", value.to_str()?)?;
+    }
+    write!(bytes, "content-length: {}\r\n\r\n{body}", body.len())?;
+    Ok(())
 }
 
 /// The string values of a member, wherever it stands in a JSON text. The load's values hold no escapes.
