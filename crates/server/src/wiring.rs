@@ -12,7 +12,6 @@ use anyhow::Context;
 use host::{Clock, Disk, Ids, SystemClock, SystemDisk, SystemIds};
 use iam::{Authenticator, Keys, MasterKey, Mode};
 use store::Store;
-use tracing::info;
 
 use crate::config::{AuthChoice, Config, Keep};
 use crate::data_dir::DataDir;
@@ -107,7 +106,8 @@ impl Platform {
             Home::Kept(dir) => Arc::new(SystemDisk::new(dir.path().into())),
             Home::Passing(passing) => Arc::new(SystemDisk::new(passing.0.clone())),
         };
-        let (engine, recovery) = queue::Engine::open(queue::Options {
+        // The engine logs what it recovered.
+        let (engine, _) = queue::Engine::open(queue::Options {
             disk: matches!(self.home, Home::Kept(_)).then(|| disk.clone()),
             dir: "journal".into(),
             clock: self.clock.clone(),
@@ -116,7 +116,6 @@ impl Platform {
             writer: queue::Writer::Thread,
         })
         .context("cannot open the message journal")?;
-        info!(?recovery, "messages recovered");
         let sqs = sqs::Sqs::open(sqs::SqsOptions {
             store: self.store.clone(),
             engine: engine.clone(),

@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -118,10 +119,7 @@ async fn serve(stream: TcpStream, peer: IpAddr, front_door: Arc<FrontDoor>, open
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(Watched { stream, connection: connection.clone(), ending: Ending::Open });
     let builder = builder(&front_door.limits);
-    let service = service_fn(|request| {
-        let (front_door, connection) = (front_door.clone(), connection.clone());
-        async move { Ok::<_, Infallible>(front_door.serve(request, peer, connection).await) }
-    });
+    let service = service_fn(|request| front_door.serve(request, peer, connection.clone()).map(Ok::<_, Infallible>));
     let mut http = pin!(builder.serve_connection(io, service));
     let mut is_draining = false;
     let result = poll_fn(|cx| {

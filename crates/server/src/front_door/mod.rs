@@ -10,6 +10,7 @@
 pub mod answer;
 pub mod body;
 mod connection;
+mod documents;
 pub mod host;
 pub mod listener;
 pub mod origin;
@@ -18,7 +19,6 @@ mod request_id;
 pub mod route;
 mod s3_side;
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -26,21 +26,20 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use ::host::Ids;
 use api::{AccountId, Call, Endpoint, Identity, Principal, Protocol, Region, RequestId};
-use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::{HOST, HeaderName, REFERER, USER_AGENT};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use iam::{AuthError, Authenticator};
+use iam::Authenticator;
 use tokio::time::Instant;
-use tracing::{debug, error, info};
+use tracing::{debug, error};
 
 use self::body::{Body, BodyError, Budget, InFlight, RequestBody, Whole};
 use self::connection::{Connection, Connections};
 use self::host::Host;
-use self::origin::{Effect, ForeignHosts, Proof};
+use self::origin::{ForeignHosts, Proof};
 use self::request_id::RequestIds;
 use self::route::{Route, Service};
 use crate::config::{Config, Limits};
@@ -70,6 +69,16 @@ struct Asked {
     parts: Parts,
     host: Host,
     call: Call,
+}
+
+impl Asked {
+    /// All of it, leaving a blank behind.
+    fn take(&mut self) -> Self {
+        let (parts, ()) = Request::new(()).into_parts();
+        let host = Host { is_ours: false, names: host::Names::Endpoint, region: None };
+        let (parts, host) = (std::mem::replace(&mut self.parts, parts), std::mem::replace(&mut self.host, host));
+        Self { parts, host, call: self.call.clone() }
+    }
 }
 
 /// What the log and the counters want to know of a request; counts it as cancelled if it is dropped unanswered.
@@ -161,25 +170,37 @@ impl FrontDoor {
         text.into_string()
     }
 
-    /// Answers one request.
-    async fn serve(&self, request: Request<Incoming>, peer: IpAddr, connection: Arc<Connection>) -> Response<Body> {
+    /// Answers one request. What can be found out without waiting is found out here: the future that comes out is moved
+    /// into its connection, so what it holds is paid for in copies.
+    fn serve(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        connection: Arc<Connection>,
+    ) -> impl Future<Output = Response<Body>> + Send + use<> {
         let (parts, incoming) = request.into_parts();
         connection.request_begins(!incoming.is_end_stream());
         let in_flight = InFlight(connection.clone());
         let body = RequestBody::new(incoming, connection);
         let call = self.first_call(&parts, peer);
+        let asked = Asked { host: Host::parse(&call.endpoint.authority, &self.base_domains), parts, call };
+        let front_door = self.clone();
+        async move { front_door.work(asked, body).await.map(|body| body.holding(in_flight)) }
+    }
+
+    async fn work(&self, mut asked: Asked, body: RequestBody) -> Response<Body> {
         let mut trace = Trace {
             metrics: &self.metrics,
             label: metrics::OWN,
             service: Service::S3,
             protocol: Protocol::RestXml,
-            request_id: call.request_id.clone(),
+            request_id: asked.call.request_id.clone(),
             started: Instant::now(),
             is_answered: false,
         };
         let access = tracing::enabled!(tracing::Level::DEBUG)
-            .then(|| (parts.method.clone(), parts.uri.path().to_owned(), call.clone()));
-        let answering = AssertUnwindSafe(self.answer(parts, call, body, &mut trace)).catch_unwind();
+            .then(|| (asked.parts.method.clone(), asked.parts.uri.path().to_owned()));
+        let answering = AssertUnwindSafe(self.answer(&mut asked, body, &mut trace)).catch_unwind();
         let response = match answering.await {
             Ok(response) => response,
             Err(panic) => self.after_panic(&*panic, &trace),
@@ -187,12 +208,13 @@ impl FrontDoor {
         trace.is_answered = true;
         let elapsed = trace.started.elapsed();
         self.metrics.answered(trace.label, response.status(), elapsed);
-        if let Some((method, path, call)) = access {
+        if let Some((method, path)) = access {
             let (status, elapsed_us) = (response.status().as_u16(), u64::try_from(elapsed.as_micros()).unwrap_or(0));
             let service = trace.service.name();
-            debug!(request_id = %call.request_id, %peer, %method, path, service, status, elapsed_us, "answered");
+            let peer = asked.call.source_ip;
+            debug!(request_id = %trace.request_id, %peer, %method, path, service, status, elapsed_us, "answered");
         }
-        response.map(|body| body.holding(in_flight))
+        response
     }
 
     fn after_panic(&self, panic: &(dyn std::any::Any + Send), trace: &Trace<'_>) -> Response<Body> {
@@ -204,116 +226,19 @@ impl FrontDoor {
         answer::closing(answer::error(&trace.service, &call, &answer::internal(), &[]))
     }
 
-    async fn answer(&self, parts: Parts, call: Call, body: RequestBody, trace: &mut Trace<'_>) -> Response<Body> {
-        let Some(authority) = authority(&parts) else {
+    async fn answer(&self, asked: &mut Asked, body: RequestBody, trace: &mut Trace<'_>) -> Response<Body> {
+        if asked.call.endpoint.authority.is_empty() {
             return answer::plain(StatusCode::BAD_REQUEST, "The request has no Host header, or one that is no text.");
-        };
-        let host = Host::parse(authority, &self.base_domains);
-        let route = route::find(&parts, &host);
-        let asked = Asked { parts, host, call };
-        match route {
-            Route::Own(page) => self.own_page(page, &asked.parts, &asked.host, body).await,
-            Route::Json { service, operation } => self.json(asked, service, &operation, body, trace).await,
-            Route::Query { service } => self.query(asked, service, body, trace).await,
-            // S3's futures are large; boxed, they cost the other services nothing.
-            Route::S3 => Box::pin(self.s3(asked, body, trace)).await,
-            Route::Website { bucket } => Box::pin(self.website(asked, &bucket, trace)).await,
-            Route::Elsewhere { service } => self.elsewhere(asked, &service, trace),
         }
-    }
-
-    /// A request of one of the JSON protocols.
-    async fn json(
-        &self,
-        mut asked: Asked,
-        service: Service,
-        operation: &str,
-        body: RequestBody,
-        trace: &mut Trace<'_>,
-    ) -> Response<Body> {
-        asked.call.protocol = match asked.parts.headers.get(http::header::CONTENT_TYPE) {
-            Some(kind) if kind.as_bytes().starts_with(b"application/x-amz-json-1.1") => Protocol::Json11,
-            _ => Protocol::Json10,
-        };
-        trace.name(&service, operation, asked.call.protocol);
-        let whole = match self.collect(body).await {
-            Ok(whole) => whole,
-            Err(error) => return unreadable(&service, &asked.call, &error),
-        };
-        let document = whole.bytes.clone();
-        self.small_service(asked, service, operation, document, &whole).await
-    }
-
-    /// A request of the Query protocol: the form stands in the body, in the URL, or in both.
-    async fn query(
-        &self,
-        mut asked: Asked,
-        service: Option<Service>,
-        body: RequestBody,
-        trace: &mut Trace<'_>,
-    ) -> Response<Body> {
-        asked.call.protocol = Protocol::Query;
-        trace.protocol = Protocol::Query;
-        let whole = match self.collect(body).await {
-            Ok(whole) => whole,
-            Err(error) => return unreadable(&service.unwrap_or(Service::Sqs), &asked.call, &error),
-        };
-        let form = form(&asked.parts, &whole.bytes);
-        let text = String::from_utf8_lossy(&form);
-        let operation = route::parameter(&text, "Action").unwrap_or_default();
-        let service = service
-            .or_else(|| route::parameter(&text, "Version").and_then(|version| route::service_of_version(&version)))
-            // A form with no sign of any service: SQS is the one that people post to by hand.
-            .unwrap_or(Service::Sqs);
-        trace.name(&service, &operation, Protocol::Query);
-        self.small_service(asked, service, &operation, form.clone(), &whole).await
-    }
-
-    /// A service whose requests are held whole. `document` is what it decodes, `whole` what was signed.
-    async fn small_service(
-        &self,
-        mut asked: Asked,
-        service: Service,
-        operation: &str,
-        document: Bytes,
-        whole: &Whole,
-    ) -> Response<Body> {
-        if let Err(error) = self.admit(&mut asked, &service, &whole.bytes) {
-            info!(request_id = %asked.call.request_id, service = service.name(), operation, code = %error.code, "refused");
-            return answer::error(&service, &asked.call, &error, &[]);
+        match route::find(&asked.parts, &asked.host) {
+            Route::Json { service, operation } => self.document(asked, service, Some(operation), body, trace).await,
+            Route::Query { service } => self.document(asked, service, None, body, trace).await,
+            // Larger futures, and rarer ones: boxed, they cost the others nothing.
+            Route::Own(page) => Box::pin(self.own_page(page, &asked.parts, &asked.host, body)).await,
+            Route::S3 => Box::pin(self.s3(asked.take(), body, trace)).await,
+            Route::Website { bucket } => Box::pin(self.website(asked.take(), &bucket, trace)).await,
+            Route::Elsewhere { service } => self.elsewhere(asked, service, trace),
         }
-        let (call, services) = (&asked.call, &self.services);
-        match &service {
-            Service::Sqs => answer::from_encoded(Box::pin(services.sqs.handle(call, operation, document)).await),
-            // STS has no resource that a policy could open to everyone.
-            Service::Sts if call.identity.is_anonymous() => {
-                answer::error(&service, call, &AuthError::missing_token(), &[])
-            }
-            Service::Sts => answer::from_encoded(services.sts.handle(call, operation, document).await),
-            other => {
-                let error = answer::no_such_service(other.name(), asked.call.protocol);
-                answer::error(other, &asked.call, &error, &[])
-            }
-        }
-    }
-
-    /// Authenticates a request that is held whole and completes its call.
-    fn admit(&self, asked: &mut Asked, service: &Service, body: &[u8]) -> Result<(), wire::ApiError> {
-        let was_local = self.is_local();
-        let begun = self.authenticator.begin(&asked.parts, None).map_err(|error| error.to_query())?;
-        let proof = self.proof(begun.is_anonymous(), was_local);
-        if let Some(region) = begun.region() {
-            asked.call.region = region.clone();
-        }
-        // A signature made for another service must command nothing here.
-        let begun = match service {
-            Service::Sqs => begun.for_service("sqs").map_err(|error| error.to_query())?,
-            Service::Sts => begun.for_service("sts").map_err(|error| error.to_query())?,
-            Service::S3 | Service::Other(_) => begun,
-        };
-        asked.call.identity = begun.finish(body).map_err(|error| error.to_query())?;
-        // Every operation counts as a change: in the Query protocol even a GET may be one.
-        origin::check(&asked.parts, &asked.host, proof, Effect::Change, self.foreign_hosts()).map_err(answer::refusal)
     }
 
     /// What a signature proves once it has been checked. `was_local` is from before the check: the mode may change at
@@ -326,11 +251,10 @@ impl FrontDoor {
         }
     }
 
-    fn elsewhere(&self, asked: Asked, name: &str, trace: &mut Trace<'_>) -> Response<Body> {
-        let service = Service::Other(name.into());
-        trace.name(&service, "", Protocol::RestXml);
-        let error = answer::no_such_service(name, Protocol::RestXml);
-        answer::closing(answer::error(&service, &asked.call, &error, &[]))
+    fn elsewhere(&self, asked: &Asked, name: Box<str>, trace: &mut Trace<'_>) -> Response<Body> {
+        let error = answer::no_such_service(&name, Protocol::RestXml);
+        trace.name(&Service::Other(name), "", Protocol::RestXml);
+        answer::closing(answer::error(&trace.service, &asked.call, &error, &[]))
     }
 
     /// What the head alone says; the caller is nobody until the signature has been checked.
@@ -380,48 +304,5 @@ fn authority(parts: &Parts) -> Option<&str> {
     match parts.uri.authority() {
         Some(authority) => Some(authority.as_str()),
         None => parts.headers.get(HOST)?.to_str().ok(),
-    }
-}
-
-fn unreadable(service: &Service, call: &Call, error: &BodyError) -> Response<Body> {
-    info!(request_id = %call.request_id, %error, "cannot read a request's body");
-    answer::closing(answer::error(service, call, &answer::body_error(error), &[]))
-}
-
-/// The form of a Query request, without what only the signature needed.
-fn form(parts: &Parts, body: &Bytes) -> Bytes {
-    let has_action = |query: &&str| parts.method == Method::GET || route::parameter(query, "Action").is_some();
-    let query = parts.uri.query().filter(has_action).map(without_authentication);
-    match query {
-        None => body.clone(),
-        Some(query) if body.is_empty() => Bytes::from(query.into_owned()),
-        Some(query) => Bytes::from([query.as_bytes(), body].join(&b'&')),
-    }
-}
-
-fn without_authentication(query: &str) -> Cow<'_, str> {
-    let is_ours = |pair: &&str| !pair.starts_with("X-Amz-");
-    if query.split('&').all(|pair| is_ours(&pair)) {
-        return query.into();
-    }
-    query.split('&').filter(is_ours).collect::<Vec<_>>().join("&").into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn form_of(method: &str, uri: &str, body: &'static str) -> String {
-        let (parts, ()) = Request::builder().method(method).uri(uri).body(()).unwrap().into_parts();
-        String::from_utf8(form(&parts, &Bytes::from_static(body.as_bytes())).to_vec()).unwrap()
-    }
-
-    #[test]
-    fn a_form_is_found_in_the_body_in_the_url_or_in_both() {
-        assert_eq!(form_of("POST", "/", "Action=A&B=1"), "Action=A&B=1");
-        assert_eq!(form_of("GET", "/q?Action=A&B=1", ""), "Action=A&B=1");
-        assert_eq!(form_of("POST", "/?Action=A", "B=1"), "Action=A&B=1");
-        assert_eq!(form_of("POST", "/?X-Amz-Signature=x", "Action=A"), "Action=A");
-        assert_eq!(form_of("GET", "/?Action=A&X-Amz-Signature=x&B=1&X-Amz-Date=y", ""), "Action=A&B=1");
     }
 }

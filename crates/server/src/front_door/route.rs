@@ -236,8 +236,10 @@ fn scope_service(parts: &Parts) -> Option<Service> {
         if authorization.starts_with("AWS ") {
             return Some(Service::S3);
         }
-        let credential = authorization.split("Credential=").nth(1)?.split([',', ' ']).next()?;
-        return service_of_credential(credential);
+        // Where every SDK writes it; else wherever it stands.
+        let at_its_place = authorization.split_once(' ').and_then(|(_, rest)| rest.strip_prefix("Credential="));
+        let credential = at_its_place.or_else(|| authorization.split("Credential=").nth(1))?;
+        return service_of_credential(credential.split([',', ' ']).next()?);
     }
     let query = parts.uri.query()?;
     if let Some(credential) = parameter(query, "X-Amz-Credential") {
