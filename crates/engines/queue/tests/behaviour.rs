@@ -451,6 +451,25 @@ async fn journal_files_are_given_up_when_their_messages_are_gone_or_few() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_restarts_leave_few_files() {
+    for clean in [true, false] {
+        let mut world = World::new();
+        send(&world.queue(1), &["kept"]).await;
+        for round in 0..60 {
+            let queue = world.queue(2);
+            send(&queue, &["short-lived", "kept too"]).await;
+            let received = queue.receive(Receive { max: 1, ..NOW }).await.unwrap();
+            queue.delete(&handles(&received)).await.unwrap();
+            assert!(world.engine.stats()[0].files < 32, "{} files in round {round}", world.engine.stats()[0].files);
+            world = if clean { world.restart().await } else { world.crash() };
+            assert!(world.recovery.is_whole());
+        }
+        assert_eq!(world.recovery.messages, 61);
+        assert_eq!(receive_texts(&world.queue(1)).await, ["kept"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn sends_are_refused_on_a_nearly_full_disk_while_the_rest_goes_on() {
     let world = World::new();
     let queue = world.queue_with(1, Settings { visibility_timeout_s: 0, ..Settings::default() });

@@ -92,6 +92,7 @@ pub(crate) struct Loaded {
     pub(crate) spares: Vec<String>,
     pub(crate) epoch: u32,
     pub(crate) report: Recovery,
+    pub(crate) replayed_bytes: u64,
     head: Option<Head>,
     next_lsn: u64,
     next_number: u32,
@@ -121,6 +122,7 @@ pub(crate) fn load(disk: &dyn Disk, dir: &Path) -> Result<Loaded, OpenError> {
         spares: Vec::new(),
         epoch: 0,
         report: Recovery::default(),
+        replayed_bytes: 0,
         head: None,
         next_lsn: 0,
         next_number: 1,
@@ -258,6 +260,7 @@ impl Loaded {
         self.report.frames += 1;
         self.report.records += u64::from(header.records);
         self.report.bytes += header.span();
+        self.replayed_bytes += header.span();
         self.next_lsn = header.next_lsn();
         self.apply(file, offset, body);
         self.tail = Some(Tail { file, offset: to_u32(offset), header: *header, body: body.to_vec() });
@@ -310,6 +313,11 @@ impl Loaded {
         self.report.lost = std::mem::take(&mut self.replay.lost);
         self.report.queues = self.replay.queues.len();
         self.report.messages = self.replay.messages().count();
+    }
+
+    /// The file in which the replay started; 0 if the whole log was replayed.
+    pub(crate) fn start_file(&self) -> u32 {
+        self.head.map_or(0, |head| head.start.file)
     }
 
     /// Begins a new file, with the last frame copied into it.

@@ -58,7 +58,7 @@ impl Shard {
         log_recovery(&report);
         let side = DiskSide { disk, dir, supply, epoch: loaded.epoch };
         let mut state = State::new(Bodies::recent(options.limits.body_cache_bytes), true);
-        state.recover(loaded, journal.end(), report.bytes, options.clock.now());
+        state.recover(loaded, journal.end(), &options);
         Ok((Arc::new(Self::build(options, key, Some(side), state, Committer::new(Some(journal)))), report))
     }
 
@@ -175,8 +175,8 @@ impl State {
         }
     }
 
-    fn recover(&mut self, loaded: Loaded, end: Position, replayed: u64, now: Timestamp) {
-        self.upkeep = Upkeep::recovered(loaded.checkpoints, replayed);
+    fn recover(&mut self, loaded: Loaded, end: Position, options: &Options) {
+        let (start, now) = (loaded.start_file(), options.clock.now());
         self.end = end;
         for (number, found) in loaded.files {
             self.files.insert(number, FileUse { file: found.file, end: found.end, live: 0, live_bytes: 0 });
@@ -188,6 +188,8 @@ impl State {
             let machine = QueueState::recovered(settings, queue.last + 1, queue.purged_to, queue.table, now);
             self.queues.insert(id, Slot::new(machine));
         }
+        let replayed = loaded.replayed_bytes;
+        self.upkeep = Upkeep::recovered(loaded.checkpoints, replayed, &self.files, start, &options.limits);
     }
 }
 

@@ -5,12 +5,13 @@
 //! - A file is given up only when neither of the two latest checkpoints, nor a replay from the older one, needs it.
 //! - A full disk stops the upkeep, not the shard; any other failure stops the shard.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
 use super::commit::{Call, Op};
 use super::receive::{Read, Wanted, read_all};
-use super::{DiskSide, Shard, State};
+use super::{DiskSide, FileUse, Shard, State};
 use crate::engine::{Limits, Writer};
 use crate::journal::checkpoint::{CheckpointWriter, Head, checkpoint_name};
 use crate::journal::file::{FIRST_FRAME, FileSupply};
@@ -25,6 +26,8 @@ const RELOCATE_BYTES: u64 = 1 << 20;
 const MOSTLY_DEAD: u64 = 4;
 /// A file with less than this part of the usual size is emptied in any case: restarts leave such.
 const SMALL_FILE_PART: u64 = 1024;
+/// After a start with more mostly dead files than this, they are emptied at once.
+const SPARSE_FILES_MAX: usize = 8;
 /// Checkpoints kept.
 const CHECKPOINTS: usize = 2;
 /// How much larger than the one before a new file is, up to the usual size.
@@ -45,12 +48,32 @@ pub(super) struct Upkeep {
 }
 
 impl Upkeep {
-    pub(super) fn recovered(checkpoints: Vec<u64>, since_checkpoint: u64) -> Self {
-        Self { checkpoints, since_checkpoint, ..Self::default() }
+    /// After a recovery that replayed so many bytes from file `start` on.
+    pub(super) fn recovered(
+        checkpoints: Vec<u64>,
+        replayed: u64,
+        files: &BTreeMap<u32, FileUse>,
+        start: u32,
+        limits: &Limits,
+    ) -> Self {
+        let sparse = files.values().filter(|file| file.is_sparse(limits)).count();
+        let since_checkpoint = if sparse > SPARSE_FILES_MAX { limits.checkpoint_bytes } else { replayed };
+        // Whatever the latest checkpoint says of these files, the log after it says that their messages are gone.
+        let dead = files.iter().filter(|(number, file)| **number < start && file.live == 0);
+        let dead = dead.map(|(number, _)| *number).collect();
+        Self { checkpoints, since_checkpoint, dead, ..Self::default() }
     }
 
     pub(super) fn written(&mut self, bytes: u64) {
         self.since_checkpoint += bytes;
+    }
+}
+
+impl FileUse {
+    /// Whether little enough lives in the file to be moved out of it.
+    fn is_sparse(&self, limits: &Limits) -> bool {
+        let frames = self.end.saturating_sub(FIRST_FRAME.into());
+        self.live_bytes * MOSTLY_DEAD < self.end || frames < u64::from(limits.file_bytes) / SMALL_FILE_PART
     }
 }
 
@@ -206,12 +229,11 @@ impl Shard {
     fn empty_old_files(&self, side: &DiskSide) -> io::Result<()> {
         let (victims, mut ids) = {
             let state = self.lock();
-            let (current, small) = (state.end.file, u64::from(self.limits.file_bytes) / SMALL_FILE_PART);
-            let sparse = state.files.iter().filter(|(number, file)| {
-                let few =
-                    file.live_bytes * MOSTLY_DEAD < file.end || file.end.saturating_sub(u64::from(FIRST_FRAME)) < small;
-                **number < current && file.live > 0 && few
-            });
+            let current = state.end.file;
+            let sparse = state
+                .files
+                .iter()
+                .filter(|(number, file)| **number < current && file.live > 0 && file.is_sparse(&self.limits));
             let victims: Vec<u32> = sparse.map(|(number, _)| *number).collect();
             (victims, state.queues.keys().copied().collect::<Vec<_>>())
         };
