@@ -82,6 +82,14 @@ fn cpu() -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
+/// Memory of this process, from /proc: pages of 4 KiB.
+fn resident_mib() -> u64 {
+    #[allow(clippy::disallowed_methods, reason = "a benchmark reads about its own process")]
+    let statm = std::fs::read("/proc/self/statm").unwrap_or_default();
+    let pages = String::from_utf8_lossy(&statm).split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.unwrap_or(0) / 256
+}
+
 /// The best that a log can do: every task's call of a batch in one write and one sync.
 fn bare_log(disk: &dyn Disk, batch: usize) {
     let frame = vec![7; TASKS * batch * BODY_BYTES];
@@ -129,6 +137,7 @@ async fn engine(disk: Arc<dyn Disk>, batch: usize) {
     for _ in 0..MESSAGES / 100 {
         send(queue.clone(), 100).await;
     }
+    println!("  {MESSAGES} messages of {} MiB wait, {} MiB resident", (MESSAGES * BODY_BYTES) >> 20, resident_mib());
     // Dropped without being closed, as in a crash.
     drop((engine, queue));
     let started = now();
