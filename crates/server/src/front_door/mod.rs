@@ -260,7 +260,9 @@ impl FrontDoor {
     /// What the head alone says; the caller is nobody until the signature has been checked.
     fn first_call(&self, parts: &Parts, peer: IpAddr) -> Call {
         let header = |name: &HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(Arc::from);
-        let is_https = parts.headers.get(&FORWARDED_PROTO).is_some_and(|proto| proto.as_bytes() == b"https");
+        // Policies may ask for TLS: only a terminator on this machine is believed to have had it.
+        let is_https =
+            peer.is_loopback() && parts.headers.get(&FORWARDED_PROTO).is_some_and(|proto| proto.as_bytes() == b"https");
         let endpoint = Endpoint {
             scheme: if is_https { "https" } else { "http" },
             authority: authority(parts).unwrap_or_default().into(),
