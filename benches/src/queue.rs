@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::sync::Mutex;
+use tokio::time::{Interval, interval_at};
 
 use crate::latency::Latencies;
 use crate::process::{Millpond, data_dir};
@@ -111,30 +112,43 @@ pub(crate) async fn run(millpond: &Path, data: &Path, measured: Duration, with_r
     }
     let bare = bare_log::messages_per_second(data, 10, measured).await?;
     println!("{:<44} {bare:>9.0} msg/s  (sends alone: no HTTP, no index)", "bare group-commit log, batches of 10");
-    for (name, batch, strict) in [
-        ("Millpond, batches of 10", 10, false),
-        ("Millpond, batches of 10, strict signatures", 10, true),
-        ("Millpond, one by one", 1, false),
-        ("Millpond, one by one, strict signatures", 1, true),
+    for (name, workload) in [
+        ("Millpond, batches of 10", Workload { batch: 10, strict: false, rate: None }),
+        ("Millpond, batches of 10, strict signatures", Workload { batch: 10, strict: true, rate: None }),
+        ("Millpond, batches of 10, offered 40,000/s", Workload { batch: 10, strict: false, rate: Some(40_000) }),
+        ("Millpond, one by one", Workload { batch: 1, strict: false, rate: None }),
+        ("Millpond, one by one, strict signatures", Workload { batch: 1, strict: true, rate: None }),
+        ("Millpond, one by one, offered 12,000/s", Workload { batch: 1, strict: false, rate: Some(12_000) }),
     ] {
-        let outcome = millpond_workload(millpond, data, measured, batch, strict).await?;
+        let outcome = millpond_workload(millpond, data, measured, &workload).await?;
         outcome.print(name, rabbit.as_ref());
-        if batch == 10 && !strict {
+        if workload.batch == 10 && !workload.strict && workload.rate.is_none() {
             println!("{:<44} {:>8.1} %", "  share of the bare log", 100.0 * outcome.messages_per_second / bare);
         }
     }
     Ok(())
 }
 
+/// How Millpond is loaded.
+struct Workload {
+    /// Messages a call; 1 uses the calls for single messages.
+    batch: usize,
+    /// Whether signatures are verified.
+    strict: bool,
+    /// Messages a second offered by all senders together; `None` for as fast as answers come. At a rate below what the
+    /// machine can do, latencies are the server's rather than those of a queue for the processor.
+    rate: Option<u32>,
+}
+
 async fn millpond_workload(
     binary: &Path,
     data: &Path,
     measured: Duration,
-    batch: usize,
-    strict: bool,
+    workload: &Workload,
 ) -> anyhow::Result<Outcome> {
+    let batch = workload.batch;
     let directory = tempfile::tempdir_in(data)?;
-    let (credentials, flags): (_, &[&str]) = match strict {
+    let (credentials, flags): (_, &[&str]) = match workload.strict {
         true => (Credentials::create(binary, &data_dir(directory.path()))?, &["--auth", "strict"]),
         false => (Credentials::local(), &[]),
     };
@@ -142,9 +156,12 @@ async fn millpond_workload(
     let queue_url = Connection::open(&server.address, &credentials).await?.create_queue("bench").await?;
     let shared = Shared::new();
     let mut clients = Vec::new();
-    for _ in 0..SENDERS {
+    let pause = workload.rate.map(|rate| Duration::from_secs((batch * SENDERS) as u64) / rate);
+    for n in 0..SENDERS as u32 {
         let connection = Connection::open(&server.address, &credentials).await?;
-        clients.push(tokio::spawn(send(connection, queue_url.clone(), batch, shared.clone())));
+        // Spread over the pause: all at once would be a burst, not a rate.
+        let beat = pause.map(|pause| interval_at(tokio::time::Instant::now() + pause * n / SENDERS as u32, pause));
+        clients.push(tokio::spawn(send(connection, queue_url.clone(), batch, beat, shared.clone())));
     }
     for _ in 0..CONSUMERS {
         let connection = Connection::open(&server.address, &credentials).await?;
@@ -157,8 +174,17 @@ async fn millpond_workload(
     Ok(outcome)
 }
 
-async fn send(mut connection: Connection, queue_url: String, batch: usize, shared: Arc<Shared>) -> anyhow::Result<()> {
+async fn send(
+    mut connection: Connection,
+    queue_url: String,
+    batch: usize,
+    mut beat: Option<Interval>,
+    shared: Arc<Shared>,
+) -> anyhow::Result<()> {
     while !shared.stopped() {
+        if let Some(beat) = &mut beat {
+            beat.tick().await;
+        }
         if shared.backlog() > BACKLOG_MAX {
             tokio::time::sleep(Duration::from_millis(1)).await;
             continue;
