@@ -128,8 +128,13 @@ fn node(environment: &Environment) -> Result<Totals> {
 fn url2png(environment: &Environment) -> Result<Totals> {
     environment.build_millpond()?;
     ensure_installed("chromium", &["chromium"])?;
+    ensure_installed("curl", &["curl"])?;
+    // The example's README is run as it stands, and it types `aws`.
+    let venv = environment.venv("venv", &environment.root.join("tests/e2e/python/requirements.txt"))?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(std::iter::once(venv.join("bin")).chain(std::env::split_paths(&path)))?;
     let mut command = environment.cargo(&environment.root.join("examples/url2png"));
-    command.args(["test", "--no-fail-fast"]).env("MILLPOND_BIN", &environment.millpond);
+    command.args(["test", "--no-fail-fast"]).env("MILLPOND_BIN", &environment.millpond).env("PATH", path);
     cargo_test(command)
 }
 
