@@ -17,18 +17,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("api", &["wire", "host"]),
     // Engines: know no AWS API, nor each other.
     ("queue", &["host"]),
-    // Services: never each other; sqs speaks AWS for the queue engine.
+    ("balancer", &["host"]),
+    // Services: never each other; sqs speaks AWS for the queue engine, elb for the balancer.
     ("sqs", &["api", "wire", "store", "policy", "host", "queue"]),
     ("s3", &["api", "wire", "store", "policy", "host"]),
     ("iam", &["api", "wire", "store", "policy", "host"]),
+    ("ec2", &["api", "wire", "store", "policy", "host"]),
+    ("elb", &["api", "wire", "store", "policy", "host", "balancer"]),
     // The only place that knows all.
-    ("millpond", &["host", "wire", "policy", "store", "api", "queue", "sqs", "s3", "iam"]),
+    ("millpond", &["host", "wire", "policy", "store", "api", "queue", "balancer", "sqs", "s3", "iam", "ec2", "elb"]),
     // Tools measure and tend the others from outside, over HTTP or by reading their files.
-    ("benches", &["host", "wire", "queue"]),
+    ("benches", &["host", "wire", "queue", "balancer"]),
     ("xtask", &[]),
     // A user of AWS, who never heard of Millpond.
     ("url2png", &[]),
-    ("fuzz", &["host", "wire", "api", "policy", "queue"]),
+    ("fuzz", &["host", "wire", "api", "policy", "queue", "balancer"]),
 ];
 
 /// What tests may use beyond that: everybody's clock, ids and disk are simulated.
