@@ -4,9 +4,11 @@
 //! - Load and server share the machine, and every figure says so: CPU a message is the server's own, read from /proc.
 //! - A peer is set up to promise what Millpond promises (durable before the answer), or the table says what it lacks.
 //!
-//! `cargo x bench queue` and `cargo x bench idle` run them.
+//! `cargo x bench queue`, `cargo x bench idle` and `cargo x bench balancer` run them.
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the real clock and the real disk")]
 
+mod aws_client;
+mod balancer;
 mod bare_log;
 mod idle;
 mod latency;
@@ -56,6 +58,14 @@ enum Bench {
         #[arg(long, default_value = "target/bench-data")]
         data: PathBuf,
     },
+    /// HTTP, HTTPS and TCP through the load balancer, beside HAProxy and nginx.
+    Balancer(balancer::Arguments),
+    /// The servers behind the balancers; `balancer` starts it.
+    #[command(hide = true)]
+    Backend {
+        /// Where to listen.
+        addresses: Vec<std::net::SocketAddr>,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -70,5 +80,7 @@ fn main() -> anyhow::Result<()> {
             std::fs::create_dir_all(&data)?;
             runtime.block_on(idle::run(&millpond, &data, Duration::from_secs(seconds)))
         }
+        Bench::Balancer(arguments) => runtime.block_on(balancer::run(&arguments)),
+        Bench::Backend { addresses } => runtime.block_on(balancer::serve_backend(&addresses)),
     }
 }
