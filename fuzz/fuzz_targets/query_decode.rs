@@ -3,15 +3,17 @@
 
 #![no_main]
 
-use api::sqs::SERVICE;
+use api::{ec2, elb, iam, sqs};
 use libfuzzer_sys::fuzz_target;
 use wire::{query, validate};
 
 fuzz_target!(|form: &[u8]| {
     _ = query::field(form, "Action");
-    for operation in SERVICE.operations {
-        if let Ok(node) = query::parse(operation.input, form) {
-            _ = validate::check(SERVICE.violations, operation.input, &node);
+    for service in [&sqs::SERVICE, &ec2::SERVICE, &elb::SERVICE, &iam::SERVICE] {
+        for operation in service.operations {
+            if let Ok(node) = query::parse(service.dialect, operation.input, form) {
+                _ = validate::check(service.violations, operation.input, &node);
+            }
         }
     }
 });

@@ -33,8 +33,12 @@ pub(crate) struct Pin {
     directory: String,
     /// What stands before `#` in `__type`.
     pub(crate) shape_namespace: String,
-    /// `parameter` or `constraint`.
+    /// `parameter`, `ec2` or `constraint`.
     pub(crate) violations: String,
+    /// Whether other services call this one, so that its trait must do as a `dyn`.
+    pub(crate) port: bool,
+    /// Whether the service writes empty lists.
+    pub(crate) empty_lists: bool,
     /// The operations, sorted.
     pub(crate) operations: Vec<String>,
 }
@@ -50,6 +54,7 @@ pub(crate) fn pins(root: &Path) -> anyhow::Result<Vec<Pin>> {
 fn pin(service: &str, entry: &toml::Value) -> anyhow::Result<Pin> {
     let text = |key: &str| entry.get(key).and_then(toml::Value::as_str).map(str::to_owned);
     let required = |key: &str| text(key).with_context(|| format!("{key} is missing"));
+    let flag = |key: &str| entry.get(key).and_then(toml::Value::as_bool).unwrap_or(false);
     let mut operations = Vec::new();
     for operation in entry.get("operations").and_then(toml::Value::as_array).context("operations are missing")? {
         operations.push(operation.as_str().context("an operation is no text")?.to_owned());
@@ -62,6 +67,8 @@ fn pin(service: &str, entry: &toml::Value) -> anyhow::Result<Pin> {
         directory: required("directory")?,
         shape_namespace: required("shape_namespace")?,
         violations: required("violations")?,
+        port: flag("port"),
+        empty_lists: flag("empty_lists"),
         operations,
     })
 }

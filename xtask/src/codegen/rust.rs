@@ -34,11 +34,11 @@ fn imports(service: &Service) -> String {
     let has = |wanted: fn(&Shape) -> bool| {
         service.structures.iter().any(|s| s.members.iter().any(|m| reaches(&m.shape, wanted)))
     };
-    let mut lines = vec!["use std::future::Future;"];
+    let mut lines = if service.port { Vec::new() } else { vec!["use std::future::Future;"] };
     if has(|shape| matches!(shape, Shape::Map { .. })) {
         lines.insert(0, "use std::collections::BTreeMap;");
     }
-    lines.push("\nuse bytes::Bytes;");
+    lines.push(if service.port { "\nuse async_trait::async_trait;\nuse bytes::Bytes;" } else { "\nuse bytes::Bytes;" });
 
     let shapes = [
         ("List", has(|shape| matches!(shape, Shape::List { .. }))),
@@ -52,7 +52,7 @@ fn imports(service: &Service) -> String {
     let moment = if has(|shape| matches!(shape, Shape::Timestamp)) { "EpochMs, " } else { "" };
     format!(
         "{}
-use wire::schema::{{{}, Operation, Service, Structure, Violations}};
+use wire::schema::{{Dialect, {}, Operation, Service, Structure, Violations}};
 use wire::value::{{{moment}Fields, Unbound, Value, Writer, write_member}};
 use wire::{{ApiError, EncodedResponse, Node}};
 
@@ -76,10 +76,12 @@ fn reaches(shape: &Shape, wanted: fn(&Shape) -> bool) -> bool {
 
 fn interface(service: &Service) -> String {
     let Service { name, full_name, .. } = service;
-    let methods: String = service.operations.iter().map(method).collect();
+    let methods: String = service.operations.iter().map(|operation| method(operation, service.port)).collect();
+    // A port is called through a `dyn` by other services; what nobody calls so needs no allocation for each future.
+    let attribute = if service.port { "#[async_trait]\n" } else { "" };
     format!(
         "/// {full_name}. A method here is an operation that Millpond has; there are no others and no defaults.
-pub trait {}: Send + Sync + 'static {{
+{attribute}pub trait {}: Send + Sync + 'static {{
 {methods}
 }}
 ",
@@ -87,15 +89,16 @@ pub trait {}: Send + Sync + 'static {{
     )
 }
 
-fn method(operation: &Operation) -> String {
+fn method(operation: &Operation, port: bool) -> String {
     let Operation { name, input, output, .. } = operation;
-    let output = output.as_deref().unwrap_or("()");
-    format!(
-        "/// AWS's `{name}`.
-fn {}(&self, call: &Call, input: {input}) -> impl Future<Output = Result<{output}, ApiError>> + Send;
-",
-        field_name(name),
-    )
+    let output = format!("Result<{}, ApiError>", output.as_deref().unwrap_or("()"));
+    let method = field_name(name);
+    let signature = if port {
+        format!("async fn {method}(&self, call: &Call, input: {input}) -> {output}")
+    } else {
+        format!("fn {method}(&self, call: &Call, input: {input}) -> impl Future<Output = {output}> + Send")
+    };
+    format!("/// AWS's `{name}`.\n{signature};\n")
 }
 
 fn dispatch(service: &Service) -> String {
@@ -120,7 +123,7 @@ pub async fn dispatch<S: {} + ?Sized>(
 ) -> Result<EncodedResponse, ApiError> {{
     match operation {{
         {arms}
-        _ => Err(codec::unknown_operation(call, operation)),
+        _ => Err(codec::unknown_operation(&SERVICE, call, operation)),
     }}
 }}
 
@@ -143,6 +146,7 @@ pub static SERVICE: Service = Service {{
     target_prefix: {:?},
     version: {:?},
     xml_namespace: {:?},
+    dialect: Dialect::{},
     violations: Violations::{},
     operations: &[{operations}],
 }};
@@ -153,6 +157,7 @@ pub static SERVICE: Service = Service {{
         service.target_prefix,
         service.version,
         service.xml_namespace,
+        service.dialect,
         service.violations,
     )
 }
@@ -216,11 +221,11 @@ fn structure(structure: &Structure) -> String {
     let fields: String = members.iter().map(field).collect();
     let schema: String = members.iter().map(member_static).collect();
     let upper = static_name(name);
-    let derives = if members.iter().any(|m| reaches(&m.shape, |s| matches!(s, Shape::Double))) {
-        "Clone, Debug, Default, PartialEq"
-    } else {
-        "Clone, Debug, Default, PartialEq, Eq"
-    };
+    let is_secret = members.iter().any(|member| member.sensitive);
+    let debug = if is_secret { "" } else { "Debug, " };
+    let eq = if members.iter().any(|m| reaches(&m.shape, |s| matches!(s, Shape::Double))) { "" } else { ", Eq" };
+    let derives = format!("Clone, {debug}Default, PartialEq{eq}");
+    let debug = if is_secret { guarded_debug(structure) } else { String::new() };
     let binding: String =
         members.iter().enumerate().map(|(i, m)| format!("{}: fields.take({i})?,\n", field_name(&m.name))).collect();
     let bind = if members.is_empty() {
@@ -239,7 +244,7 @@ fn structure(structure: &Structure) -> String {
 pub struct {name} {{
 {fields}
 }}
-
+{debug}
 static {upper}: Structure = Structure {{ name: {name:?}, members: &[{schema}] }};
 
 impl Value for {name} {{
@@ -258,6 +263,26 @@ impl Value for {name} {{
     )
 }
 
+/// A `Debug` that shows no secret.
+fn guarded_debug(structure: &Structure) -> String {
+    let Structure { name, members, .. } = structure;
+    let shown = |member: &Member| {
+        let field = field_name(&member.name);
+        let value = if member.sensitive { "&\"***\"".to_owned() } else { format!("&self.{field}") };
+        format!(".field({field:?}, {value})")
+    };
+    let fields: String = members.iter().map(shown).collect();
+    format!(
+        "
+impl std::fmt::Debug for {name} {{
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {{
+        f.debug_struct({name:?}){fields}.finish()
+    }}
+}}
+"
+    )
+}
+
 fn field(member: &Member) -> String {
     let name = &member.name;
     let ty = rust_type(&member.shape);
@@ -272,7 +297,7 @@ fn field(member: &Member) -> String {
 }
 
 fn member_static(member: &Member) -> String {
-    let Member { name, query_name, required, min, max, values, .. } = member;
+    let Member { name, query_name, xml_name, required, sensitive, min, max, values, .. } = member;
     let limits = if min.is_none() && max.is_none() && values.is_empty() {
         "Limits::NONE".to_owned()
     } else {
@@ -280,7 +305,8 @@ fn member_static(member: &Member) -> String {
     };
     let shape = shape_static(&member.shape);
     format!(
-        "Member {{ name: {name:?}, query_name: {query_name:?}, required: {required}, shape: {shape}, limits: {limits} }},\n"
+        "Member {{ name: {name:?}, query_name: {query_name:?}, xml_name: {xml_name:?}, required: {required}, \
+         sensitive: {sensitive}, shape: {shape}, limits: {limits} }},\n"
     )
 }
 
@@ -294,9 +320,10 @@ fn shape_static(shape: &Shape) -> String {
         Shape::Blob => "Shape::Blob".to_owned(),
         Shape::Timestamp => "Shape::Timestamp".to_owned(),
         Shape::Structure(name) => format!("Shape::Structure(&{})", static_name(name)),
-        Shape::List { item, item_name } => {
-            format!("Shape::List(&List {{ item: {}, item_name: {item_name:?} }})", shape_static(item))
-        }
+        Shape::List { item, item_name, written_empty } => format!(
+            "Shape::List(&List {{ item: {}, item_name: {item_name:?}, written_empty: {written_empty} }})",
+            shape_static(item)
+        ),
         Shape::Map { value, entry_name, key_name, value_name } => format!(
             "Shape::Map(&Map {{ value: {}, entry_name: {entry_name:?}, key_name: {key_name:?}, value_name: {value_name:?} }})",
             shape_static(value)
@@ -332,7 +359,7 @@ fn static_name(name: &str) -> String {
 
 /// `MD5OfMessageBody` to `md5_of_message_body`, and `Type` to `r#type`.
 fn field_name(name: &str) -> String {
-    const KEYWORDS: [&str; 8] = ["as", "enum", "match", "mod", "move", "ref", "type", "use"];
+    const KEYWORDS: [&str; 9] = ["as", "enum", "match", "mod", "move", "ref", "return", "type", "use"];
     let name = snake_case(name);
     if KEYWORDS.contains(&name.as_str()) { format!("r#{name}") } else { name }
 }

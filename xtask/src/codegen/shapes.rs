@@ -15,7 +15,9 @@ pub(crate) struct Service {
     pub(crate) target_prefix: Option<String>,
     pub(crate) version: String,
     pub(crate) xml_namespace: String,
+    pub(crate) dialect: &'static str,
     pub(crate) violations: &'static str,
+    pub(crate) port: bool,
     pub(crate) operations: Vec<Operation>,
     pub(crate) structures: Vec<Structure>,
     pub(crate) errors: Vec<Error>,
@@ -40,7 +42,9 @@ pub(crate) struct Structure {
 pub(crate) struct Member {
     pub(crate) name: String,
     pub(crate) query_name: String,
+    pub(crate) xml_name: String,
     pub(crate) required: bool,
+    pub(crate) sensitive: bool,
     pub(crate) shape: Shape,
     pub(crate) min: Option<i64>,
     pub(crate) max: Option<i64>,
@@ -60,6 +64,7 @@ pub(crate) enum Shape {
     List {
         item: Box<Shape>,
         item_name: Option<String>,
+        written_empty: bool,
     },
     Map {
         value: Box<Shape>,
@@ -79,7 +84,8 @@ pub(crate) struct Error {
 impl Service {
     /// Reads a cut and corrected model.
     pub(crate) fn read(model: &Value, pin: &Pin) -> anyhow::Result<Self> {
-        let reader = Reader { model, names: rust_names(model)? };
+        let is_ec2 = model["metadata"]["protocol"] == "ec2";
+        let reader = Reader { model, names: rust_names(model)?, is_ec2, empty_lists: pin.empty_lists };
         let metadata = |key: &str| model["metadata"][key].as_str().map(str::to_owned);
         let required = |key: &str| metadata(key).with_context(|| format!("the metadata has no {key}"));
         Ok(Self {
@@ -89,10 +95,13 @@ impl Service {
             target_prefix: metadata("targetPrefix"),
             version: required("apiVersion")?,
             xml_namespace: required("xmlNamespace")?,
+            dialect: if is_ec2 { "Ec2" } else { "Aws" },
+            port: pin.port,
             violations: match pin.violations.as_str() {
                 "parameter" => "Parameter",
+                "ec2" => "Ec2",
                 "constraint" => "Constraint",
-                other => bail!("violations are worded by \"parameter\" or \"constraint\", not {other:?}"),
+                other => bail!("violations are worded by \"parameter\", \"ec2\" or \"constraint\", not {other:?}"),
             },
             operations: reader.operations(pin)?,
             structures: reader.structures()?,
@@ -124,6 +133,10 @@ struct Reader<'a> {
     model: &'a Value,
     /// From the model's name of a structure to ours.
     names: BTreeMap<String, String>,
+    /// Whether names are `ec2Query`'s.
+    is_ec2: bool,
+    /// Whether empty lists are written, where the model doesn't say otherwise.
+    empty_lists: bool,
 }
 
 impl Reader<'_> {
@@ -188,13 +201,16 @@ impl Reader<'_> {
             // A flat list's items bear the name of the item, not of the list: AttributeName.1 for AttributeNames.
             target["type"] == "list" && is_flat(place, target)
         });
-        let query_name =
+        let xml_name =
             list_item_name.or(place["locationName"].as_str()).or(target["locationName"].as_str()).unwrap_or(name);
+        let query_name = if self.is_ec2 { ec2_query_name(name, place) } else { xml_name.to_owned() };
         let values = target["enum"].as_array().into_iter().flatten();
         Ok(Member {
             name: name.to_owned(),
-            query_name: query_name.to_owned(),
+            query_name,
+            xml_name: xml_name.to_owned(),
             required,
+            sensitive: target["sensitive"] == true || place["sensitive"] == true,
             shape: self.shape(place).with_context(|| name.to_owned())?,
             min: target["min"].as_i64(),
             max: target["max"].as_i64(),
@@ -226,6 +242,7 @@ impl Reader<'_> {
             "list" => Shape::List {
                 item: Box::new(self.shape(&target["member"])?),
                 item_name: (!is_flat(place, target)).then(|| name_of("member", "member")),
+                written_empty: place["writtenWhenEmpty"].as_bool().unwrap_or(self.empty_lists),
             },
             "map" => Shape::Map {
                 value: Box::new(self.shape(&target["value"])?),
@@ -253,6 +270,16 @@ impl Reader<'_> {
     }
 }
 
+/// EC2's name of a member in a form: `queryName`, else what XML calls it with a capital letter, else its own name.
+fn ec2_query_name(name: &str, place: &Value) -> String {
+    let in_xml = || {
+        let name = place["locationName"].as_str()?;
+        let first = name.chars().next()?;
+        Some(first.to_uppercase().chain(name.chars().skip(1)).collect())
+    };
+    place["queryName"].as_str().map(str::to_owned).or_else(in_xml).unwrap_or_else(|| name.to_owned())
+}
+
 fn is_flat(place: &Value, target: &Value) -> bool {
     place["flattened"] == true || target["flattened"] == true
 }
@@ -265,7 +292,9 @@ mod tests {
 
     fn member(shapes: Value, name: &str, place: &Value) -> Member {
         let model = json!({ "operations": {}, "shapes": shapes });
-        Reader { model: &model, names: BTreeMap::new() }.member(name, place, false).unwrap()
+        Reader { model: &model, names: BTreeMap::new(), is_ec2: false, empty_lists: false }
+            .member(name, place, false)
+            .unwrap()
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Which codec of `wire` a call wants: the one place where a [`Protocol`] is matched.
 //!
 //! Invariant: codecs belong to protocols, not to services, so every service speaks JSON and Query; what AWS itself
-//! doesn't offer for a service is there for the console.
+//! doesn't offer for a service is there for the console. Which of the two Query protocols it is, the service's schema
+//! says, so that a call can't get it wrong.
 
 use bytes::Bytes;
 use wire::schema::{Operation, Service};
@@ -19,8 +20,8 @@ pub(crate) fn decode<T: Value>(
 ) -> Result<T, ApiError> {
     let node = match call.protocol {
         Protocol::Json10 | Protocol::Json11 => json::parse(operation.input, body)?,
-        Protocol::Query => query::parse(operation.input, body)?,
-        Protocol::Ec2Query | Protocol::RestXml => return Err(unknown_operation(call, operation.name)),
+        Protocol::Query | Protocol::Ec2Query => query::parse(service.dialect, operation.input, body)?,
+        Protocol::RestXml => return Err(unknown_operation(service, call, operation.name)),
     };
     validate::check(service.violations, operation.input, &node)?;
     T::bind(node).map_err(|_| ApiError::receiver("InternalFailure", "The request could not be read."))
@@ -63,9 +64,9 @@ pub(crate) fn encode_error(service: &Service, call: &Call, error: &ApiError) -> 
 }
 
 /// The answer to an operation that this service doesn't have.
-pub(crate) fn unknown_operation(call: &Call, operation: &str) -> ApiError {
+pub(crate) fn unknown_operation(service: &Service, call: &Call, operation: &str) -> ApiError {
     match call.protocol {
         Protocol::Json10 | Protocol::Json11 => json::unknown_operation(),
-        Protocol::Query | Protocol::Ec2Query | Protocol::RestXml => query::unknown_action(operation),
+        Protocol::Query | Protocol::Ec2Query | Protocol::RestXml => query::unknown_action(service.dialect, operation),
     }
 }

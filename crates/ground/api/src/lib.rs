@@ -10,9 +10,14 @@
 mod call;
 mod codec;
 mod object_store;
+mod server_certificates;
 
+pub mod ec2;
+pub mod elb;
+pub mod iam;
 pub mod sqs;
 pub mod sts;
 
 pub use call::{AccountId, Call, Endpoint, Identity, Principal, Protocol, Region, RequestId};
 pub use object_store::{ObjectStore, PortFuture, PutObject};
+pub use server_certificates::{CertificateUsers, ServerCertificate, ServerCertificates};

@@ -6,7 +6,7 @@
 use std::future::Future;
 
 use bytes::Bytes;
-use wire::schema::{Limits, Member, Operation, Service, Shape, Structure, Violations};
+use wire::schema::{Dialect, Limits, Member, Operation, Service, Shape, Structure, Violations};
 use wire::value::{Fields, Unbound, Value, Writer, write_member};
 use wire::{ApiError, EncodedResponse, Node};
 
@@ -39,7 +39,7 @@ pub async fn dispatch<S: Sts + ?Sized>(
             &service.get_caller_identity(call, codec::decode(&SERVICE, &GET_CALLER_IDENTITY, call, body)?).await?,
         )),
 
-        _ => Err(codec::unknown_operation(call, operation)),
+        _ => Err(codec::unknown_operation(&SERVICE, call, operation)),
     }
 }
 
@@ -55,6 +55,7 @@ pub static SERVICE: Service = Service {
     target_prefix: None,
     version: "2011-06-15",
     xml_namespace: "https://sts.amazonaws.com/doc/2011-06-15/",
+    dialect: Dialect::Aws,
     violations: Violations::Constraint,
     operations: &[&GET_CALLER_IDENTITY],
 };
@@ -99,15 +100,33 @@ pub struct GetCallerIdentityOutput {
 static GET_CALLER_IDENTITY_OUTPUT: Structure = Structure {
     name: "GetCallerIdentityOutput",
     members: &[
-        Member { name: "Account", query_name: "Account", required: false, shape: Shape::String, limits: Limits::NONE },
+        Member {
+            name: "Account",
+            query_name: "Account",
+            xml_name: "Account",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
         Member {
             name: "Arn",
             query_name: "Arn",
+            xml_name: "Arn",
             required: false,
+            sensitive: false,
             shape: Shape::String,
             limits: Limits { min: Some(20), max: Some(2048), values: &[] },
         },
-        Member { name: "UserId", query_name: "UserId", required: false, shape: Shape::String, limits: Limits::NONE },
+        Member {
+            name: "UserId",
+            query_name: "UserId",
+            xml_name: "UserId",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
     ],
 };
 

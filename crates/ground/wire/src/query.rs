@@ -1,13 +1,17 @@
 //! The Query protocol: a form in, XML out.
 //!
 //! Invariants:
-//! - A form names each value by its path: `Attribute.2.Name`. Fields that the schema doesn't know are skipped, and of
-//!   equal fields the last one wins.
+//! - A form names each value by its path: `Attribute.2.Name`. Fields that the schema doesn't know are skipped (but see
+//!   EC2, below), and of equal fields the last one wins.
 //! - What can't be read (a bad escape, no UTF-8, a list where a text should be) is `MalformedInput`; nothing is replaced
 //!   by U+FFFD or silently dropped.
 //!
-//! Source: Smithy's `awsQuery` protocol; the names are resolved in the [schema](crate::schema).
+//! EC2 speaks a dialect, which a service's schema names: all lists are flat in forms, an answer has no wrapper, an error
+//! another root, and a field that the schema doesn't know is refused.
+//!
+//! Sources: Smithy's `awsQuery` and `ec2Query` protocols; the names are resolved in the [schema](crate::schema).
 
+mod ec2;
 mod form;
 mod tree;
 mod xml;
@@ -19,7 +23,7 @@ use bytes::Bytes;
 use crate::error::{ApiError, Fault};
 use crate::node::Node;
 use crate::response::{EncodedResponse, REQUEST_ID_HEADER};
-use crate::schema::{Operation, Service, Shape, Structure};
+use crate::schema::{Dialect, Operation, Service, Shape, Structure};
 use crate::value::Value;
 
 pub use form::{FIELDS_MAX, Fields, FormError, fields};
@@ -41,9 +45,12 @@ pub fn field<'a>(form: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
 }
 
 /// Parses a request's form as `structure`.
-pub fn parse<'a>(structure: &'static Structure, form: &'a [u8]) -> Result<Node<'a>, ApiError> {
-    tree::parse(structure, form).map_err(|refusal| {
-        ApiError::sender("SerializationException", refusal.to_string()).with_query_code("MalformedInput")
+pub fn parse<'a>(dialect: Dialect, structure: &'static Structure, form: &'a [u8]) -> Result<Node<'a>, ApiError> {
+    tree::parse(dialect, structure, form).map_err(|refusal| match dialect {
+        Dialect::Aws => {
+            ApiError::sender("SerializationException", refusal.to_string()).with_query_code("MalformedInput")
+        }
+        Dialect::Ec2 => ec2::refused(&refusal),
     })
 }
 
@@ -54,6 +61,9 @@ pub fn response<T: Value>(
     request_id: &str,
     output: &T,
 ) -> EncodedResponse {
+    if service.dialect == Dialect::Ec2 {
+        return ec2::response(service, operation, request_id, output);
+    }
     let mut xml = opened(service, operation);
     if let (Some(structure), Some(wrapper)) = (operation.output, operation.result_wrapper) {
         xml.next_element(wrapper);
@@ -64,11 +74,17 @@ pub fn response<T: Value>(
 
 /// A success without output.
 pub fn empty_response(service: &Service, operation: &'static Operation, request_id: &str) -> EncodedResponse {
+    if service.dialect == Dialect::Ec2 {
+        return ec2::empty_response(service, operation, request_id);
+    }
     closed(opened(service, operation), operation, request_id)
 }
 
 /// An error.
 pub fn error_response(service: &Service, request_id: &str, error: &ApiError) -> EncodedResponse {
+    if service.dialect == Dialect::Ec2 {
+        return ec2::error_response(request_id, error);
+    }
     let mut xml = XmlWriter::new();
     xml.open_root("ErrorResponse", "", service.xml_namespace);
     xml.open("Error");
@@ -89,8 +105,12 @@ pub fn error_response(service: &Service, request_id: &str, error: &ApiError) -> 
 }
 
 /// The answer to an action that the service doesn't have.
-pub fn unknown_action(action: &str) -> ApiError {
-    ApiError::sender("InvalidAction", format!("The action {action} is not valid for this endpoint."))
+pub fn unknown_action(dialect: Dialect, action: &str) -> ApiError {
+    let place = match dialect {
+        Dialect::Aws => "endpoint",
+        Dialect::Ec2 => "web service",
+    };
+    ApiError::sender("InvalidAction", format!("The action {action} is not valid for this {place}."))
 }
 
 fn opened(service: &Service, operation: &'static Operation) -> XmlWriter {

@@ -17,6 +17,8 @@ pub struct Service {
     pub version: &'static str,
     /// The namespace of the Query protocol's XML.
     pub xml_namespace: &'static str,
+    /// Which Query protocol the service speaks.
+    pub dialect: Dialect,
     /// How the service words a request that breaks its model.
     pub violations: Violations,
     /// Every operation that Millpond has, by name.
@@ -31,14 +33,27 @@ impl Service {
     }
 }
 
+/// Which of the two Query protocols a service speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Smithy's `awsQuery`: everybody's but EC2's.
+    Aws,
+    /// Smithy's `ec2Query`: the lists of a form are all flat, an answer stands in its root without a wrapper, a
+    /// parameter that the operation doesn't know is refused.
+    Ec2,
+}
+
 /// The sentence in which a service refuses a request that breaks its model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violations {
     /// `The request must contain the parameter QueueUrl.` Limits of length and range are the service's own business,
-    /// because each has a sentence of its own: SQS, EC2.
+    /// because each has a sentence of its own: SQS.
     Parameter,
+    /// `The request must contain the parameter GroupDescription`: EC2, without a full stop. Limits are its own
+    /// business, too.
+    Ec2,
     /// `1 validation error detected: Value null at 'stackName' failed to satisfy constraint: …`: STS, IAM,
-    /// CloudFormation, Auto Scaling.
+    /// Elastic Load Balancing, CloudFormation, Auto Scaling.
     Constraint,
 }
 
@@ -69,10 +84,14 @@ pub struct Structure {
 pub struct Member {
     /// The model's name, which is JSON's.
     pub name: &'static str,
-    /// The name in a form and in XML.
+    /// The name in a form.
     pub query_name: &'static str,
+    /// The name in XML; `awsQuery` has the same in both, `ec2Query` has `VpcId` in forms and `vpcId` in XML.
+    pub xml_name: &'static str,
     /// Whether a request without it is refused.
     pub required: bool,
+    /// Whether its value is a secret, which no message repeats.
+    pub sensitive: bool,
     /// What it holds.
     pub shape: Shape,
     /// What its value must keep.
@@ -111,6 +130,8 @@ pub struct List {
     pub item: Shape,
     /// The element around each item (`member`); `None` for a flat list, whose items stand under the list's own name.
     pub item_name: Option<&'static str>,
+    /// Whether an empty one is written: some services answer `<Instances/>`, some nothing.
+    pub written_empty: bool,
 }
 
 /// A map from text to one shape.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::node::Node;
-use crate::schema::{Limits, List, Map, Member, Operation, Service, Shape, Structure, Violations};
+use crate::schema::{Dialect, Limits, List, Map, Member, Operation, Service, Shape, Structure, Violations};
 use crate::value::{EpochMs, Fields, Unbound, Value, Writer, write_member};
 
 /// One member of every shape, in the forms that Smithy's protocol tests use.
@@ -31,10 +31,10 @@ pub(crate) struct Everything {
 }
 
 const fn member(name: &'static str, query_name: &'static str, shape: Shape) -> Member {
-    Member { name, query_name, required: false, shape, limits: Limits::NONE }
+    Member { name, query_name, xml_name: query_name, required: false, sensitive: false, shape, limits: Limits::NONE }
 }
 
-const STRINGS: List = List { item: Shape::String, item_name: Some("member") };
+const STRINGS: List = List { item: Shape::String, item_name: Some("member"), written_empty: false };
 
 pub(crate) static EVERYTHING: Structure = Structure {
     name: "Everything",
@@ -47,14 +47,22 @@ pub(crate) static EVERYTHING: Structure = Structure {
         member("qux", "Qux", Shape::Blob),
         member("moment", "Moment", Shape::Timestamp),
         member("listArg", "ListArg", Shape::List(&STRINGS)),
-        member("flatList", "Flat", Shape::List(&List { item: Shape::Integer, item_name: None })),
-        member("renamedList", "RenamedList", Shape::List(&List { item: Shape::String, item_name: Some("item") })),
+        member("flatList", "Flat", Shape::List(&List { item: Shape::Integer, item_name: None, written_empty: false })),
+        member(
+            "renamedList",
+            "RenamedList",
+            Shape::List(&List { item: Shape::String, item_name: Some("item"), written_empty: false }),
+        ),
         member(
             "nestedList",
             "NestedList",
-            Shape::List(&List { item: Shape::List(&STRINGS), item_name: Some("member") }),
+            Shape::List(&List { item: Shape::List(&STRINGS), item_name: Some("member"), written_empty: false }),
         ),
-        member("structures", "Entry", Shape::List(&List { item: Shape::Structure(&EVERYTHING), item_name: None })),
+        member(
+            "structures",
+            "Entry",
+            Shape::List(&List { item: Shape::Structure(&EVERYTHING), item_name: None, written_empty: false }),
+        ),
         member(
             "mapArg",
             "MapArg",
@@ -78,7 +86,7 @@ pub(crate) static EVERYTHING: Structure = Structure {
         member(
             "nested",
             "Nested",
-            Shape::List(&List { item: Shape::Structure(&EVERYTHING), item_name: Some("member") }),
+            Shape::List(&List { item: Shape::Structure(&EVERYTHING), item_name: Some("member"), written_empty: false }),
         ),
     ],
 };
@@ -138,6 +146,7 @@ pub(crate) static SERVICE: Service = Service {
     target_prefix: Some("Testing"),
     version: "2020-01-08",
     xml_namespace: "https://example.com/",
+    dialect: Dialect::Aws,
     violations: Violations::Parameter,
     operations: &[&ECHO],
 };

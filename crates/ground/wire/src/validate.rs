@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use crate::error::ApiError;
 use crate::node::Node;
-use crate::schema::{Limits, Member, Shape, Structure, Violations};
+use crate::schema::{Member, Shape, Structure, Violations};
 
 /// How many violations an answer names; the rest is counted only. (AWS cuts its text somewhere too.)
 const NAMED_MAX: usize = 10;
@@ -24,6 +24,9 @@ pub fn check(style: Violations, structure: &'static Structure, node: &Node<'_>) 
             format!("The request must contain the parameter {first}."),
         )
         .with_query_code("MissingParameter"),
+        Violations::Ec2 => {
+            ApiError::sender("MissingParameter", format!("The request must contain the parameter {first}"))
+        }
         Violations::Constraint => {
             let noun = if checker.count == 1 { "error" } else { "errors" };
             let sentences = checker.found.join("; ");
@@ -36,7 +39,7 @@ struct Checker {
     style: Violations,
     /// Where we are, in the style's own spelling.
     path: String,
-    /// For `Parameter` the paths of what is missing, for `Constraint` sentences.
+    /// For `Parameter` and `Ec2` the paths of what is missing, for `Constraint` sentences.
     found: Vec<String>,
     count: usize,
 }
@@ -58,7 +61,7 @@ impl Checker {
 
     fn member(&mut self, member: &'static Member, node: &Node<'_>) {
         if self.style == Violations::Constraint {
-            self.limits(&member.limits, node);
+            self.limits(member, node);
         }
         self.value(&member.shape, node);
     }
@@ -85,7 +88,7 @@ impl Checker {
         let outer = self.path.len();
         match (self.style, item_name) {
             (Violations::Parameter, Some(name)) => _ = write!(self.path, ".{name}.{number}"),
-            (Violations::Parameter, None) => _ = write!(self.path, ".{number}"),
+            (Violations::Parameter, None) | (Violations::Ec2, _) => _ = write!(self.path, ".{number}"),
             (Violations::Constraint, _) => _ = write!(self.path, ".{number}.member"),
         }
         check(self);
@@ -97,7 +100,9 @@ impl Checker {
         let outer = self.path.len();
         match (self.style, map.entry_name) {
             (Violations::Parameter, Some(name)) => _ = write!(self.path, ".{name}.{number}.{}", map.value_name),
-            (Violations::Parameter, None) => _ = write!(self.path, ".{number}.{}", map.value_name),
+            (Violations::Parameter, None) | (Violations::Ec2, _) => {
+                _ = write!(self.path, ".{number}.{}", map.value_name)
+            }
             (Violations::Constraint, _) => _ = write!(self.path, ".{key}.member"),
         }
         check(self);
@@ -109,7 +114,7 @@ impl Checker {
             self.path.push('.');
         }
         match self.style {
-            Violations::Parameter => self.path.push_str(member.query_name),
+            Violations::Parameter | Violations::Ec2 => self.path.push_str(member.query_name),
             // Java's way to write a member, which is how AWS's framework names it: stackName.
             Violations::Constraint => {
                 let mut letters = member.name.chars();
@@ -121,12 +126,13 @@ impl Checker {
 
     fn missing(&mut self) {
         match self.style {
-            Violations::Parameter => self.add(self.path.clone()),
+            Violations::Parameter | Violations::Ec2 => self.add(self.path.clone()),
             Violations::Constraint => self.broken("null", "Member must not be null"),
         }
     }
 
-    fn limits(&mut self, limits: &Limits, node: &Node<'_>) {
+    fn limits(&mut self, member: &'static Member, node: &Node<'_>) {
+        let limits = &member.limits;
         let (measure, what) = match node {
             Node::String(text) => (text.chars().count() as i64, "length"),
             Node::Blob(bytes) => (bytes.len() as i64, "length"),
@@ -136,6 +142,7 @@ impl Checker {
             _ => return,
         };
         let shown = match node {
+            _ if member.sensitive => "***".to_owned(),
             Node::String(text) => text.chars().take(200).collect(),
             Node::Integer(number) => number.to_string(),
             _ => "[…]".to_owned(),

@@ -3,14 +3,15 @@
 //! Invariants:
 //! - Binding a tree that its own schema parsed and validated succeeds; [`Unbound`] means that generated code and schema
 //!   have come apart, and is answered as our fault.
-//! - An empty list or map is written as nothing, and read from nothing: SQS leaves them out on every wire.
+//! - An empty list or map is read from nothing, and written as nothing (SQS leaves them out on every wire) unless its
+//!   schema says that the service writes it.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
 use crate::node::Node;
-use crate::schema::{Member, Shape};
+use crate::schema::{List, Member, Shape};
 
 /// A moment, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,7 +102,9 @@ impl<'a> Fields<'a> {
 
 /// Writes a member unless it is absent.
 pub fn write_member<T: Value>(out: &mut dyn Writer, member: &'static Member, value: &T) {
-    if !value.is_absent() {
+    // Codegen never makes an `Option` of a list: what is absent there is an empty one.
+    let written_empty = matches!(member.shape, Shape::List(List { written_empty: true, .. }));
+    if written_empty || !value.is_absent() {
         out.member(member);
         value.write(&member.shape, out);
     }

@@ -8,12 +8,12 @@ use time::format_description::well_known::Rfc3339;
 
 use super::*;
 use crate::node::{DEPTH_MAX, SLOTS_MAX};
-use crate::schema::{List, Map, Member};
+use crate::schema::{Dialect, List, Map, Member};
 use crate::testing::{ECHO, EVERYTHING, Everything, SERVICE, everything};
 use crate::value::{EpochMs, Writer};
 
 fn read(form: &str) -> Result<Everything, ApiError> {
-    parse(&EVERYTHING, form.as_bytes()).map(|node| Everything::bind(node).unwrap())
+    parse(Dialect::Aws, &EVERYTHING, form.as_bytes()).map(|node| Everything::bind(node).unwrap())
 }
 
 fn written(value: &Everything) -> String {
@@ -249,7 +249,7 @@ fn an_error_has_the_query_protocols_code_and_sentence_and_an_empty_detail() {
 
 #[test]
 fn an_unknown_action_is_named() {
-    let error = unknown_action("Frobnicate");
+    let error = unknown_action(Dialect::Aws, "Frobnicate");
     assert_eq!((error.code.as_ref(), error.status), ("InvalidAction", 400));
     assert_eq!(error.message, "The action Frobnicate is not valid for this endpoint.");
 }
@@ -373,13 +373,13 @@ fn texts(xml: &str) -> Vec<String> {
 proptest! {
     #[test]
     fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        _ = parse(&EVERYTHING, &bytes);
+        _ = parse(Dialect::Aws, &EVERYTHING, &bytes);
         _ = field(&bytes, "Action");
     }
 
     #[test]
     fn no_paths_make_the_reader_panic(form in r"((Foo|Flat|Hi|Entry|MapArg|Nested|ComplexMap|entry|member|key|K|V|value|1|2|x|\.|=|&|%41|%){0,40})") {
-        _ = parse(&EVERYTHING, form.as_bytes());
+        _ = parse(Dialect::Aws, &EVERYTHING, form.as_bytes());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::form::{FormError, fields};
 use crate::node::{Budget, DEPTH_MAX, Node, TooManyValues};
-use crate::schema::{List, Map, Shape, Structure};
+use crate::schema::{Dialect, List, Map, Shape, Structure};
 use crate::value::EpochMs;
 
 /// Why a form doesn't fit its schema.
@@ -35,13 +35,15 @@ pub(super) enum Refusal {
     Index(String),
     #[error("{value} is not a valid {wanted}")]
     Value { value: String, wanted: &'static str },
+    #[error("The parameter {0} is not recognized")]
+    Unknown(String),
 }
 
 /// A field and what is left of its path.
 type Field<'k, 'a> = (&'k str, Cow<'a, str>);
 
 /// Reads the whole form.
-pub(super) fn parse<'a>(root: &'static Structure, form: &'a [u8]) -> Result<Node<'a>, Refusal> {
+pub(super) fn parse<'a>(dialect: Dialect, root: &'static Structure, form: &'a [u8]) -> Result<Node<'a>, Refusal> {
     let mut names = Vec::new();
     let mut values = Vec::new();
     for pair in fields(form) {
@@ -49,11 +51,33 @@ pub(super) fn parse<'a>(root: &'static Structure, form: &'a [u8]) -> Result<Node
         names.push(name);
         values.push(value);
     }
-    let fields = names.iter().map(Cow::as_ref).zip(values).collect();
-    Reader { budget: Budget::new(), depth: 0 }.structure(root, fields)
+    let fields = names.iter().map(Cow::as_ref).zip(values);
+    let fields = match dialect {
+        Dialect::Aws => fields.collect(),
+        Dialect::Ec2 => fields.filter(|(name, _)| !is_common(name)).collect(),
+    };
+    Reader { dialect, budget: Budget::new(), depth: 0 }.structure(root, fields)
+}
+
+/// Parameters that are not the operation's: what it is called, and signatures of either version.
+fn is_common(name: &str) -> bool {
+    const NAMES: [&str; 10] = [
+        "Action",
+        "Version",
+        "AWSAccessKeyId",
+        "Signature",
+        "SignatureMethod",
+        "SignatureVersion",
+        "Timestamp",
+        "Expires",
+        "SecurityToken",
+        "",
+    ];
+    NAMES.contains(&name) || name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("X-Amz-"))
 }
 
 struct Reader {
+    dialect: Dialect,
     budget: Budget,
     depth: usize,
 }
@@ -94,6 +118,8 @@ impl Reader {
             let (step, rest) = first_step(path);
             if let Some(index) = structure.members.iter().position(|member| member.query_name == step) {
                 sorted[index].push((rest, text));
+            } else if self.dialect == Dialect::Ec2 && !step.is_empty() {
+                return Err(Refusal::Unknown(path.chars().take(100).collect()));
             }
         }
         let mut slots = Vec::with_capacity(sorted.len());
@@ -104,7 +130,10 @@ impl Reader {
     }
 
     fn list<'a>(&mut self, list: &'static List, fields: Vec<Field<'_, 'a>>) -> Result<Node<'a>, Refusal> {
-        let fields = inside(list.item_name, fields);
+        let fields = match self.dialect {
+            Dialect::Aws => inside(list.item_name, fields),
+            Dialect::Ec2 => fields,
+        };
         let mut items = Vec::new();
         for fields in numbered(fields, |_| false)?.into_values() {
             self.budget.spend(1)?;

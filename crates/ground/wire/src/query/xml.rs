@@ -11,8 +11,8 @@ use bytes::Bytes;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::schema::{List, Map, Member};
-use crate::value::{EpochMs, Writer};
+use crate::schema::{List, Map, Member, Shape, Structure};
+use crate::value::{EpochMs, Value, Writer};
 
 /// Writes one XML document.
 #[derive(Debug)]
@@ -20,12 +20,16 @@ pub struct XmlWriter {
     out: Vec<u8>,
     /// The element that the next value stands in.
     next: &'static str,
+    /// Whether the next structure stands in no element.
+    bare: bool,
     /// What is open, outermost first.
     open: Vec<Open>,
 }
 
 #[derive(Debug)]
 enum Open {
+    /// A structure without an element.
+    Bare,
     /// An element to be closed.
     Structure(&'static str),
     /// `items` is the element of each item; `around` the list's own, unless it is flat.
@@ -39,7 +43,7 @@ impl XmlWriter {
     pub fn new() -> Self {
         let mut out = Vec::with_capacity(1024);
         out.extend_from_slice(b"<?xml version=\"1.0\"?>");
-        Self { out, next: "", open: Vec::new() }
+        Self { out, next: "", bare: false, open: Vec::new() }
     }
 
     /// The document's bytes.
@@ -73,6 +77,12 @@ impl XmlWriter {
         self.open(name);
         self.text(text);
         self.close(name);
+    }
+
+    /// Writes a structure's members without an element around them.
+    pub(super) fn members_of<T: Value>(&mut self, structure: &'static Structure, value: &T) {
+        self.bare = true;
+        value.write(&Shape::Structure(structure), self);
     }
 
     /// Names the element of the next value.
@@ -130,10 +140,14 @@ impl Default for XmlWriter {
 
 impl Writer for XmlWriter {
     fn member(&mut self, member: &'static Member) {
-        self.next = member.query_name;
+        self.next = member.xml_name;
     }
 
     fn begin_structure(&mut self) {
+        if std::mem::take(&mut self.bare) {
+            self.open.push(Open::Bare);
+            return;
+        }
         let name = self.next;
         self.open(name);
         self.open.push(Open::Structure(name));

@@ -1,7 +1,8 @@
 //! Violations in both of the styles that AWS words them in.
 
 use super::*;
-use crate::schema::{List, Map};
+use crate::schema::Limits;
+use crate::schema::{Dialect, List, Map};
 use crate::{json, query};
 
 static ENTRY: Structure = Structure { name: "Entry", members: &[required("Id", "Id", Shape::String)] };
@@ -12,7 +13,11 @@ static REQUEST: Structure = Structure {
         required("QueueUrl", "QueueUrl", Shape::String),
         Member {
             required: false,
-            ..required("Entries", "Entry", Shape::List(&List { item: Shape::Structure(&ENTRY), item_name: None }))
+            ..required(
+                "Entries",
+                "Entry",
+                Shape::List(&List { item: Shape::Structure(&ENTRY), item_name: None, written_empty: false }),
+            )
         },
         Member {
             required: false,
@@ -46,7 +51,7 @@ static REQUEST: Structure = Structure {
 };
 
 const fn required(name: &'static str, query_name: &'static str, shape: Shape) -> Member {
-    Member { name, query_name, required: true, shape, limits: Limits::NONE }
+    Member { name, query_name, xml_name: query_name, required: true, sensitive: false, shape, limits: Limits::NONE }
 }
 
 fn checked(style: Violations, document: &str) -> Result<(), ApiError> {
@@ -79,7 +84,7 @@ fn a_missing_parameter_is_named_as_the_query_protocol_names_it() {
 #[test]
 fn an_empty_text_is_not_missing() {
     assert_eq!(checked(Violations::Parameter, r#"{"QueueUrl": ""}"#), Ok(()));
-    let form = query::parse(&REQUEST, b"QueueUrl=").unwrap();
+    let form = query::parse(Dialect::Aws, &REQUEST, b"QueueUrl=").unwrap();
     assert_eq!(check(Violations::Parameter, &REQUEST, &form), Ok(()));
 }
 
@@ -119,4 +124,23 @@ fn an_answer_about_many_violations_stays_short() {
         checked(Violations::Constraint, &format!(r#"{{"QueueUrl": "u", "Entries": [{entries}]}}"#)).unwrap_err();
     assert!(error.message.starts_with("5000 validation errors detected: "));
     assert!(error.message.len() < 2000);
+}
+
+#[test]
+fn a_secret_is_not_repeated_in_the_sentence_about_it() {
+    static SECRET: Structure = Structure {
+        name: "Secret",
+        members: &[Member {
+            sensitive: true,
+            limits: Limits { min: None, max: Some(4), values: &[] },
+            ..required("PrivateKey", "PrivateKey", Shape::String)
+        }],
+    };
+    let node = query::parse(Dialect::Aws, &SECRET, b"PrivateKey=hunter2").unwrap();
+    let error = check(Violations::Constraint, &SECRET, &node).unwrap_err();
+    assert_eq!(
+        error.message,
+        "1 validation error detected: Value '***' at 'privateKey' failed to satisfy constraint: \
+         Member must have length less than or equal to 4"
+    );
 }
