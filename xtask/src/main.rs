@@ -5,9 +5,11 @@
 #![expect(clippy::disallowed_methods, reason = "a task runner works on the tree itself; no simulation sees it")]
 
 mod bench;
+mod chaos;
 mod check;
 mod codegen;
 mod crash;
+mod fuzz;
 mod model;
 mod sim;
 mod test;
@@ -42,6 +44,10 @@ enum Task {
     Sim(sim::Arguments),
     /// Kill the server under load, again and again, and look for what it acknowledged.
     Crash(crash::Arguments),
+    /// Load through the balancer while backends die, configurations change and certificates rotate.
+    Chaos(chaos::Arguments),
+    /// Run the fuzz targets.
+    Fuzz(fuzz::Arguments),
     /// Measure the release binary beside its peers.
     Bench(bench::Arguments),
 }
@@ -66,6 +72,8 @@ fn run() -> anyhow::Result<()> {
         Task::Tidy => tidy::run(&root),
         Task::Sim(arguments) => sim::run(&root, &arguments),
         Task::Crash(arguments) => crash::run(&root, &arguments),
+        Task::Chaos(arguments) => chaos::run(&root, &arguments),
+        Task::Fuzz(arguments) => fuzz::run(&root, &arguments),
         Task::Bench(arguments) => bench::run(&root, &arguments),
     }
 }

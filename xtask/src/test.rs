@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - On a fresh Debian machine with the Rust toolchain it needs nothing else; what it installs is pinned, and is kept
-//!   in `.test-env/` (Python, Node) or comes from Debian (Chromium).
+//!   in `.test-env/` (Python, Node) or comes from Debian (Chromium, nginx, MariaDB, testssl.sh, slowhttptest).
 //! - A suite that could not run counts as a failure, never as a silence.
 
 use std::ffi::OsStr;
@@ -75,6 +75,10 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<()> {
 }
 
 fn rust(environment: &Environment) -> Result<Totals> {
+    // Three different readers of HTTP stand behind the balancer in its smuggling test.
+    ensure_installed("nginx", &["nginx-light"])?;
+    ensure_installed("node", &["nodejs"])?;
+    ensure_installed("python3", &["python3"])?;
     let mut command = environment.cargo(&environment.root);
     command.args(["test", "--workspace", "--no-fail-fast"]);
     cargo_test(command)
@@ -82,6 +86,16 @@ fn rust(environment: &Environment) -> Result<Totals> {
 
 fn python(environment: &Environment) -> Result<Totals> {
     environment.build_millpond()?;
+    for (program, package) in [
+        ("mariadbd", "mariadb-server"),
+        ("mariadb", "mariadb-client"),
+        ("testssl", "testssl.sh"),
+        ("slowhttptest", "slowhttptest"),
+        ("dig", "dnsutils"),
+        ("openssl", "openssl"),
+    ] {
+        ensure_installed(program, &[package])?;
+    }
     let folder = environment.root.join("tests/e2e/python");
     let venv = environment.venv("venv", &folder.join("requirements.txt"))?;
     let legacy = environment.venv("venv-legacy", &folder.join("requirements-legacy.txt"))?;
@@ -237,8 +251,10 @@ fn numbers_before_words(line: &str) -> Vec<(u64, &str)> {
 }
 
 fn ensure_installed(program: &str, packages: &[&str]) -> Result<()> {
-    let found = std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Debian keeps servers where only root's PATH leads.
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    let found = folders.into_iter().any(|folder| folder.join(program).is_file());
     if found { Ok(()) } else { apt_install(packages) }
 }
 
