@@ -11,10 +11,15 @@
 mod access_record;
 mod config;
 mod metrics;
+mod proxy_protocol;
 mod state;
+mod stream;
+mod tcp;
+mod tls;
 
 pub use config::{
     AccessRule, Backend, BackendProtocol, Certificate, Config, DesyncMode, Frontend, HealthCheck, HealthCheckKind,
     IpNetwork, Limits, Listener, LoadBalancer, LoadBalancerId, Node, PrivateKey, Stickiness, Target, TargetId, Tls,
     TlsPolicy,
 };
+pub use tls::{CertificateError, check_certificate, suite_is_supported};
