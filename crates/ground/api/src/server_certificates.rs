@@ -36,7 +36,7 @@ impl fmt::Debug for ServerCertificate {
 /// need not know who that is.
 #[async_trait]
 pub trait CertificateUsers: Send + Sync + 'static {
-    /// Where the certificate is in use, in words for the user (`load balancer web, port 443`); `None` if nowhere.
+    /// The ARN of somebody who uses the certificate, `arn:aws:elasticloadbalancing:…:loadbalancer/web`; `None` if nobody.
     async fn use_of(&self, arn: &str) -> Result<Option<String>, ApiError>;
 }
 

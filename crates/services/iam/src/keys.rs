@@ -15,8 +15,6 @@ use std::time::Duration;
 use api::AccountId;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use chacha20poly1305::aead::{Aead, Payload};
-use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use host::{Clock, Ids, Timestamp};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
@@ -24,6 +22,7 @@ use store::{Row, Scan, Store, StoreError, Table};
 use wire::signature::SigningKeys;
 
 use crate::MasterKey;
+use crate::seal::{Seal, Sealed};
 
 /// How long a deleted key may go on working in another process that had seen it.
 pub const RECHECK_AFTER: Duration = Duration::from_secs(1);
@@ -100,6 +99,15 @@ pub enum KeysError {
         /// Which one.
         access_key_id: String,
     },
+    /// A certificate's private key does not open.
+    #[error(
+        "the private key of server certificate {name} does not open with this master key; start with the master key it \
+         was made with (keys/master.key in the data directory, or MILLPOND_MASTER_KEY)"
+    )]
+    SealedCertificate {
+        /// Which one.
+        name: String,
+    },
     /// There are [`KEYS_MAX`] already.
     #[error("there are {KEYS_MAX} access keys already; delete one first (millpond keys delete)")]
     TooMany,
@@ -123,7 +131,7 @@ impl fmt::Debug for OpenKey {
 /// The access keys. Blocks on the store for a key it has not seen lately.
 pub struct Keys {
     store: Store,
-    cipher: XChaCha20Poly1305,
+    seal: Seal,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
     open: RwLock<HashMap<Box<str>, Arc<OpenKey>>>,
@@ -139,8 +147,8 @@ impl Keys {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn Ids>,
     ) -> Result<Self, KeysError> {
-        let cipher = XChaCha20Poly1305::new(master_key.bytes().into());
-        let keys = Self { store, cipher, clock, ids, open: RwLock::default(), emptiness: RwLock::default() };
+        let seal = Seal::new(master_key);
+        let keys = Self { store, seal, clock, ids, open: RwLock::default(), emptiness: RwLock::default() };
         if let Some(row) = keys.store.read(|view| view.first(&TABLE, &Scan::all()))? {
             keys.unseal(&row.key, &row.value)?;
         }
@@ -251,27 +259,22 @@ impl Keys {
         description: &str,
         secret: &Secret,
     ) -> Result<KeyRow, KeysError> {
-        let mut nonce = [0; 24];
-        self.ids.fill(&mut nonce);
         let bound_to = bound_to(access_key_id, account.as_str());
-        let payload = Payload { msg: secret.reveal().as_bytes(), aad: bound_to.as_bytes() };
-        let sealed_secret = self.cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| sealed(access_key_id))?;
+        let closed = self.seal.close(&*self.ids, &bound_to, secret.reveal().as_bytes());
+        let Sealed { nonce, text: sealed_secret } = closed.ok_or_else(|| sealed(access_key_id))?;
         Ok(KeyRow {
             account: account.to_string(),
             description: description.to_owned(),
             created_at_ms: self.clock.now().as_millis(),
-            nonce: STANDARD.encode(nonce),
-            sealed_secret: STANDARD.encode(sealed_secret),
+            nonce,
+            sealed_secret,
         })
     }
 
     fn unseal(&self, access_key_id: &str, row: &KeyRow) -> Result<Secret, KeysError> {
         let open = || {
-            let nonce: [u8; 24] = STANDARD.decode(&row.nonce).ok()?.try_into().ok()?;
-            let sealed_secret = STANDARD.decode(&row.sealed_secret).ok()?;
-            let bound_to = bound_to(access_key_id, &row.account);
-            let payload = Payload { msg: &sealed_secret, aad: bound_to.as_bytes() };
-            let secret = self.cipher.decrypt(&XNonce::from(nonce), payload).ok()?;
+            let closed = Sealed { nonce: row.nonce.clone(), text: row.sealed_secret.clone() };
+            let secret = self.seal.open(&bound_to(access_key_id, &row.account), &closed)?;
             String::from_utf8(secret).ok().map(Secret)
         };
         open().ok_or_else(|| sealed(access_key_id))

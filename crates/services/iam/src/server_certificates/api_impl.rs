@@ -1,0 +1,327 @@
+//! The operations on server certificates.
+//!
+//! Invariant: each change is one transaction, and decided inside it; who uses a certificate is asked before, because the
+//! answer comes from another service.
+
+use api::iam::*;
+use api::{AccountId, Call};
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use store::{Row, Scan, StoreError, Transaction, View};
+use wire::ApiError;
+use wire::value::EpochMs;
+
+use super::check::CheckedCertificate;
+use super::errors::Refusal;
+use super::{CERTIFICATES_MAX, CertificateRow, TABLE, account_of, bound_to, key, names, prefix};
+
+/// How many items a page has unless the client says.
+const PAGE: usize = 100;
+
+#[async_trait]
+impl api::iam::Iam for super::Iam {
+    async fn upload_server_certificate(
+        &self,
+        call: &Call,
+        input: UploadServerCertificateInput,
+    ) -> Result<UploadServerCertificateOutput, ApiError> {
+        let account = account_of(call)?.clone();
+        let row = self.checked_row(&account, input).await?;
+        let (name, path, tags) = (row.name.clone(), row.path.clone(), row.tags.clone());
+        let metadata = metadata(&account, &row);
+        tracing::info!(%account, name, path, "a server certificate was uploaded");
+        let written = self.inner.store.write_async(move |tx| {
+            if tx.count(&TABLE, &Scan::prefix(&prefix(&account)).limit(CERTIFICATES_MAX))? >= CERTIFICATES_MAX {
+                return Err(Refusal::TooMany);
+            }
+            match tx.insert(&TABLE, &key(&account, &row.name), &row) {
+                Err(StoreError::Exists { .. }) => Err(Refusal::Exists(row.name)),
+                other => Ok(other.map(drop)?),
+            }
+        });
+        written.await?;
+        Ok(UploadServerCertificateOutput { server_certificate_metadata: Some(metadata), tags: tags_of(tags) })
+    }
+
+    async fn get_server_certificate(
+        &self,
+        call: &Call,
+        input: GetServerCertificateInput,
+    ) -> Result<GetServerCertificateOutput, ApiError> {
+        let account = account_of(call)?;
+        let row = self.row(account, input.server_certificate_name).await?.value;
+        Ok(GetServerCertificateOutput {
+            server_certificate: ServerCertificate {
+                server_certificate_metadata: metadata(account, &row),
+                certificate_body: row.body,
+                certificate_chain: row.chain,
+                tags: tags_of(row.tags),
+            },
+        })
+    }
+
+    async fn list_server_certificates(
+        &self,
+        call: &Call,
+        input: ListServerCertificatesInput,
+    ) -> Result<ListServerCertificatesOutput, ApiError> {
+        let account = account_of(call)?.clone();
+        let path_prefix = input.path_prefix.unwrap_or_else(|| "/".to_owned());
+        names::check_path_prefix(&path_prefix)?;
+        let after = input.marker.as_deref().map(read_marker).transpose()?;
+        let scan = Scan::prefix(&prefix(&account)).limit(CERTIFICATES_MAX);
+        let rows = self.inner.store.read_async(move |view| Ok::<_, Refusal>(view.scan(&TABLE, &scan)?)).await?;
+        let listed = rows.into_iter().map(|row| row.value).filter(|row| row.path.starts_with(&path_prefix));
+        let mut page = Page::of(listed, |row| row.name.to_ascii_lowercase(), after, input.max_items);
+        Ok(ListServerCertificatesOutput {
+            server_certificate_metadata_list: page.items.drain(..).map(|row| metadata(&account, &row)).collect(),
+            is_truncated: Some(page.marker.is_some()),
+            marker: page.marker,
+        })
+    }
+
+    async fn update_server_certificate(
+        &self,
+        call: &Call,
+        input: UpdateServerCertificateInput,
+    ) -> Result<(), ApiError> {
+        let account = account_of(call)?.clone();
+        let UpdateServerCertificateInput { server_certificate_name: name, new_path, new_server_certificate_name } =
+            input;
+        names::check_name("serverCertificateName", &name)?;
+        if let Some(path) = &new_path {
+            names::check_path("newPath", path)?;
+        }
+        if let Some(name) = &new_server_certificate_name {
+            names::check_name("newServerCertificateName", name)?;
+        }
+        let present = self.row(&account, name.clone()).await?.value;
+        // A load balancer goes on naming the certificate as it did.
+        let mut former_arns = Vec::new();
+        for arn in arns(&account, &present) {
+            if self.user_of(std::slice::from_ref(&arn)).await?.is_some() {
+                former_arns.push(arn);
+            }
+        }
+        let written = self.inner.store.write_async(move |tx| {
+            let row = named(tx, &account, &name)?;
+            let mut changed = row.value;
+            changed.path = new_path.unwrap_or(changed.path);
+            changed.name = new_server_certificate_name.unwrap_or(changed.name);
+            let arn = changed.arn(account.as_str());
+            changed.former_arns = former_arns.into_iter().filter(|former| *former != arn).collect();
+            let new_key = key(&account, &changed.name);
+            if new_key == row.key {
+                tx.replace(&TABLE, &row.key, row.revision, &changed)?;
+                return Ok(());
+            }
+            tx.delete_if(&TABLE, &row.key, row.revision)?;
+            match tx.insert(&TABLE, &new_key, &changed) {
+                Err(StoreError::Exists { .. }) => Err(Refusal::Exists(changed.name)),
+                other => Ok(other.map(drop)?),
+            }
+        });
+        Ok(written.await?)
+    }
+
+    async fn delete_server_certificate(
+        &self,
+        call: &Call,
+        input: DeleteServerCertificateInput,
+    ) -> Result<(), ApiError> {
+        let account = account_of(call)?.clone();
+        let row = self.row(&account, input.server_certificate_name).await?;
+        if let Some(user) = self.user_of(&arns(&account, &row.value)).await? {
+            return Err(Refusal::InUse { id: row.value.id, user }.into());
+        }
+        let name = row.value.name;
+        let deleted = name.clone();
+        self.inner
+            .store
+            .write_async(move |tx| {
+                let row = named(tx, &account, &name)?;
+                Ok::<_, Refusal>(tx.delete_if(&TABLE, &row.key, row.revision)?)
+            })
+            .await?;
+        tracing::info!(name = deleted, "a server certificate was deleted");
+        Ok(())
+    }
+
+    async fn tag_server_certificate(&self, call: &Call, input: TagServerCertificateInput) -> Result<(), ApiError> {
+        let tags = input.tags;
+        check_tag_lengths(tags.iter().map(|tag| &tag.key))?;
+        let change = move |row: &mut CertificateRow| names::add_tags(&mut row.tags, tags);
+        Ok(self.change(account_of(call)?, input.server_certificate_name, change).await?)
+    }
+
+    async fn untag_server_certificate(&self, call: &Call, input: UntagServerCertificateInput) -> Result<(), ApiError> {
+        let keys = input.tag_keys;
+        check_tag_lengths(keys.iter())?;
+        let change = move |row: &mut CertificateRow| {
+            names::remove_tags(&mut row.tags, &keys);
+            Ok(())
+        };
+        Ok(self.change(account_of(call)?, input.server_certificate_name, change).await?)
+    }
+
+    async fn list_server_certificate_tags(
+        &self,
+        call: &Call,
+        input: ListServerCertificateTagsInput,
+    ) -> Result<ListServerCertificateTagsOutput, ApiError> {
+        let account = account_of(call)?;
+        let after = input.marker.as_deref().map(read_marker).transpose()?;
+        let row = self.row(account, input.server_certificate_name).await?.value;
+        let page = Page::of(tags_of(row.tags).into_iter(), |tag| tag.key.clone(), after, input.max_items);
+        Ok(ListServerCertificateTagsOutput {
+            tags: page.items,
+            is_truncated: Some(page.marker.is_some()),
+            marker: page.marker,
+        })
+    }
+}
+
+impl super::Iam {
+    /// An upload, checked, as a row.
+    async fn checked_row(
+        &self,
+        account: &AccountId,
+        input: UploadServerCertificateInput,
+    ) -> Result<CertificateRow, Refusal> {
+        let UploadServerCertificateInput {
+            server_certificate_name: name,
+            path,
+            certificate_body: body,
+            certificate_chain: chain,
+            private_key,
+            tags,
+        } = input;
+        let path = path.unwrap_or_else(|| "/".to_owned());
+        names::check_name("serverCertificateName", &name)?;
+        names::check_path("path", &path)?;
+        check_tag_lengths(tags.iter().map(|tag| &tag.key))?;
+        let mut row_tags = std::collections::BTreeMap::new();
+        names::add_tags(&mut row_tags, tags)?;
+        check_characters("certificateBody", &body)?;
+        check_characters("certificateChain", chain.as_deref().unwrap_or_default())?;
+        check_characters("privateKey", &private_key)?;
+        let now = self.inner.clock.now();
+        // Verifying signatures takes milliseconds, which other requests on this thread should not wait for.
+        let checking = tokio::task::spawn_blocking(move || {
+            let checked = CheckedCertificate::check(&body, chain.as_deref(), &private_key, now);
+            (checked, body, chain)
+        });
+        let (checked, body, chain) = checking.await.map_err(|_| StoreError::Closed)?;
+        let checked = checked?;
+        let id = self.inner.new_id();
+        let sealed =
+            self.inner.seal.close(&*self.inner.ids, &bound_to(account.as_str(), &id), &checked.private_key_der);
+        Ok(CertificateRow {
+            private_key: sealed.ok_or_else(|| Refusal::Sealed(name.clone()))?,
+            name,
+            path,
+            id,
+            body,
+            chain,
+            uploaded_at_ms: now.as_millis(),
+            expires_at_ms: checked.expires_at.as_millis(),
+            tags: row_tags,
+            former_arns: Vec::new(),
+        })
+    }
+
+    async fn row(&self, account: &AccountId, name: String) -> Result<Row<CertificateRow>, Refusal> {
+        names::check_name("serverCertificateName", &name)?;
+        let account = account.clone();
+        self.inner.store.read_async(move |view| named(view, &account, &name)).await
+    }
+
+    /// Changes a row in a transaction.
+    async fn change(
+        &self,
+        account: &AccountId,
+        name: String,
+        change: impl FnOnce(&mut CertificateRow) -> Result<(), Refusal> + Send + 'static,
+    ) -> Result<(), Refusal> {
+        names::check_name("serverCertificateName", &name)?;
+        let account = account.clone();
+        let written = self.inner.store.write_async(move |tx: &mut Transaction<'_>| {
+            let mut row = named(tx, &account, &name)?;
+            change(&mut row.value)?;
+            tx.replace(&TABLE, &row.key, row.revision, &row.value)?;
+            Ok(())
+        });
+        written.await
+    }
+}
+
+/// The row of that name, spelled as it was uploaded.
+fn named(view: &View<'_>, account: &AccountId, name: &str) -> Result<Row<CertificateRow>, Refusal> {
+    let row = view.get(&TABLE, &key(account, name))?.filter(|row| row.value.name == name);
+    row.ok_or_else(|| Refusal::NoSuchCertificate(name.to_owned()))
+}
+
+/// Everything that a certificate answers to.
+fn arns(account: &AccountId, row: &CertificateRow) -> Vec<String> {
+    let mut arns = row.former_arns.clone();
+    arns.push(row.arn(account.as_str()));
+    arns
+}
+
+fn metadata(account: &AccountId, row: &CertificateRow) -> ServerCertificateMetadata {
+    let moment = |ms: u64| Some(EpochMs(i64::try_from(ms / 1000 * 1000).unwrap_or(i64::MAX)));
+    ServerCertificateMetadata {
+        arn: row.arn(account.as_str()),
+        path: row.path.clone(),
+        server_certificate_id: row.id.clone(),
+        server_certificate_name: row.name.clone(),
+        upload_date: moment(row.uploaded_at_ms),
+        expiration: moment(row.expires_at_ms),
+    }
+}
+
+fn tags_of(tags: std::collections::BTreeMap<String, String>) -> Vec<Tag> {
+    tags.into_iter().map(|(key, value)| Tag { key, value }).collect()
+}
+
+/// The model limits a list's items, which validation does not look into.
+fn check_tag_lengths<'a>(mut keys: impl Iterator<Item = &'a String>) -> Result<(), Refusal> {
+    if keys.all(|key| (1..=128).contains(&key.chars().count())) { Ok(()) } else { Err(Refusal::TagKeyLength) }
+}
+
+/// AWS's pattern for everything in PEM.
+fn check_characters(parameter: &'static str, text: &str) -> Result<(), Refusal> {
+    let allowed = |letter: char| matches!(letter, '\t' | '\n' | '\r' | ' '..='\u{ff}');
+    if text.chars().all(allowed) { Ok(()) } else { Err(Refusal::Characters { parameter }) }
+}
+
+/// A part of a listing.
+struct Page<T> {
+    items: Vec<T>,
+    /// What the next page begins after, if there is one.
+    marker: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// `max` items of an ordered listing, after the one named `after`.
+    fn of(
+        items: impl Iterator<Item = T>,
+        name: impl Fn(&T) -> String,
+        after: Option<String>,
+        max: Option<i32>,
+    ) -> Self {
+        let max = max.and_then(|max| usize::try_from(max).ok()).unwrap_or(PAGE);
+        let mut items: Vec<T> =
+            items.filter(|item| after.as_ref().is_none_or(|after| name(item) > *after)).take(max + 1).collect();
+        let more = items.len() > max;
+        items.truncate(max);
+        let marker = items.last().filter(|_| more).map(|last| URL_SAFE_NO_PAD.encode(name(last)));
+        Self { items, marker }
+    }
+}
+
+fn read_marker(marker: &str) -> Result<String, Refusal> {
+    let name = URL_SAFE_NO_PAD.decode(marker).ok().and_then(|name| String::from_utf8(name).ok());
+    name.ok_or(Refusal::Marker)
+}

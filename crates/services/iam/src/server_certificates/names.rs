@@ -1,0 +1,107 @@
+//! What may be called how: names, paths and tags of server certificates.
+//!
+//! Invariant: two names that differ only in case are one name.
+
+use std::collections::BTreeMap;
+
+use api::AccountId;
+use api::iam::Tag;
+
+use super::errors::Refusal;
+
+/// AWS: 50 tags for each resource.
+pub(super) const TAGS_MAX: usize = 50;
+
+/// Whether the name has only `[A-Za-z0-9_+=,.@-]`. Its length the model has checked.
+pub(super) fn check_name(parameter: &'static str, name: &str) -> Result<(), Refusal> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
+    if name.bytes().all(allowed) { Ok(()) } else { Err(Refusal::Name { parameter }) }
+}
+
+/// Whether the path is `/` or begins and ends with one, in visible ASCII.
+pub(super) fn check_path(parameter: &'static str, path: &str) -> Result<(), Refusal> {
+    let visible = path.bytes().all(|byte| byte.is_ascii_graphic());
+    if visible && path.starts_with('/') && path.ends_with('/') && path != "//" {
+        return Ok(());
+    }
+    Err(Refusal::Path { parameter })
+}
+
+/// Whether the prefix begins like a path.
+pub(super) fn check_path_prefix(prefix: &str) -> Result<(), Refusal> {
+    if prefix.starts_with('/') && prefix.bytes().all(|byte| byte.is_ascii_graphic() || byte == 0x7f) {
+        return Ok(());
+    }
+    Err(Refusal::Path { parameter: "pathPrefix" })
+}
+
+/// `arn:aws:iam::123456789012:server-certificate/path/name`.
+pub(super) fn arn(account: &str, path: &str, name: &str) -> String {
+    format!("arn:aws:iam::{account}:server-certificate{path}{name}")
+}
+
+/// The account and the name in an ARN; its path is the caller's to compare.
+pub(super) fn parse_arn(arn: &str) -> Option<(AccountId, &str)> {
+    let (account, resource) = arn.strip_prefix("arn:aws:iam::")?.split_once(':')?;
+    let name = resource.strip_prefix("server-certificate/")?.rsplit('/').next()?;
+    Some((AccountId::parse(account)?, name))
+}
+
+/// Adds tags to those that are there. Keys are compared without case, and keep the spelling that they came with first.
+pub(super) fn add_tags(present: &mut BTreeMap<String, String>, tags: Vec<Tag>) -> Result<(), Refusal> {
+    let mut seen = Vec::new();
+    for Tag { key, value } in tags {
+        check_tag(&key, &value)?;
+        let lower = key.to_lowercase();
+        if seen.contains(&lower) {
+            return Err(Refusal::DuplicateTag);
+        }
+        seen.push(lower);
+        let spelling = present.keys().find(|known| known.to_lowercase() == seen[seen.len() - 1]).cloned();
+        present.insert(spelling.unwrap_or(key), value);
+    }
+    if present.len() > TAGS_MAX { Err(Refusal::TooManyTags) } else { Ok(()) }
+}
+
+/// Removes tags by their keys, without case; one that isn't there is no error.
+pub(super) fn remove_tags(present: &mut BTreeMap<String, String>, keys: &[String]) {
+    let keys: Vec<String> = keys.iter().map(|key| key.to_lowercase()).collect();
+    present.retain(|key, _| !keys.contains(&key.to_lowercase()));
+}
+
+fn check_tag(key: &str, value: &str) -> Result<(), Refusal> {
+    let allowed = |letter: char| letter.is_alphanumeric() || letter.is_whitespace() || "_.:/=+-@".contains(letter);
+    let fits = key.chars().all(allowed) && value.chars().all(allowed);
+    if !fits {
+        return Err(Refusal::TagCharacters);
+    }
+    if key.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:")) {
+        return Err(Refusal::ReservedTag);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_begin_and_end_with_a_slash() {
+        for path in ["/", "/a/", "/cloudfront/test/", "/~!/"] {
+            assert!(check_path("path", path).is_ok(), "{path}");
+        }
+        for path in ["", "a", "/a", "a/", "//", "/a b/", "/\u{e9}/"] {
+            assert!(check_path("path", path).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_arn_says_account_and_name() {
+        let arn = arn("123456789012", "/cloudfront/test/", "Site");
+        let (account, name) = parse_arn(&arn).unwrap();
+        assert_eq!((account.as_str(), name), ("123456789012", "Site"));
+        for bad in ["", "arn:aws:acm:us-east-1:123456789012:certificate/x", "arn:aws:iam::12:server-certificate/x"] {
+            assert!(parse_arn(bad).is_none(), "{bad}");
+        }
+    }
+}
