@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use arc_swap::{ArcSwapOption, Guard};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Listener, LoadBalancer, LoadBalancerId, TargetId};
+use crate::config::{Listener, LoadBalancer, LoadBalancerId, Node, Target, TargetId};
 use crate::metrics::NodeMetrics;
 
 /// One listener at one node, as the newest configuration has it: all that serving a request needs.
@@ -79,10 +79,47 @@ pub(crate) struct TargetState {
     pub(crate) cut: CancellationToken,
 }
 
+impl NodeState {
+    pub(crate) fn new(load_balancer: LoadBalancerId, node: &Node) -> Self {
+        Self {
+            load_balancer,
+            zone: Arc::clone(&node.zone),
+            address: node.address,
+            surge_queue: AtomicUsize::new(0),
+            turn: AtomicUsize::new(0),
+            metrics: NodeMetrics::default(),
+        }
+    }
+}
+
 impl TargetState {
+    /// Out of service until a health check has passed.
+    pub(crate) fn new(target: &Target) -> Self {
+        Self {
+            id: target.id.clone(),
+            address: target.address,
+            zone: Arc::clone(&target.zone),
+            outstanding: AtomicU32::new(0),
+            connections: AtomicU32::new(0),
+            in_service: AtomicBool::new(false),
+            cut: CancellationToken::new(),
+        }
+    }
+
     /// Whether new requests may go there.
     pub(crate) fn is_in_service(&self) -> bool {
         self.in_service.load(Ordering::Relaxed)
+    }
+
+    /// Whether no request and no TCP connection is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.outstanding.load(Ordering::Acquire) == 0
+    }
+
+    /// Ends whatever goes on with a target that is gone for good.
+    pub(crate) fn cut_off(&self) {
+        self.in_service.store(false, Ordering::Relaxed);
+        self.cut.cancel();
     }
 
     /// Where a listener with this backend finds it.

@@ -1,0 +1,332 @@
+//! Listening sockets: binding them, and accepting from them.
+//!
+//! Invariants:
+//! - An address is listened on by one socket a worker (`SO_REUSEPORT`); what all of them serve is one [`Door`].
+//! - Binding and listening are two steps: a bound socket reserves its address and takes no connection.
+//! - No more than `Limits::connections_max` connections are accepted at a time, over all workers; the others wait in the
+//!   kernel's backlog. Out of file descriptors, accepting backs off and goes on.
+//! - Whoever may not connect is never read from.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+use socket2::{Domain, SockFilter, SockRef, Socket, Type};
+use tokio::io::unix::AsyncFd;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::access_record::TlsInfo;
+use crate::bind_error::{BindError, BindFailure};
+use crate::config::Frontend;
+use crate::state::{NodeState, Route, Slot};
+use crate::stream::Stream;
+use crate::worker::{Shared, Worker};
+use crate::{access, proxy, tcp, tls};
+
+/// Connections that the kernel keeps for one socket until they are accepted; it takes the smaller of this and
+/// net.core.somaxconn.
+const BACKLOG: i32 = 4096;
+/// How long accepting rests when there are no file descriptors or no memory left.
+const BACK_OFF: Duration = Duration::from_millis(50);
+/// Connections that one socket accepts before other tasks of its worker have a turn.
+const BATCH_MAX: usize = 64;
+
+/// A socket that listens; shared by the worker that accepts from it and by those who hand it over.
+pub(crate) type Listening = Arc<TcpListener>;
+
+/// What the sockets of one address serve.
+pub(crate) struct Door {
+    pub(crate) address: SocketAddr,
+    slot: ArcSwap<Slot>,
+}
+
+impl Door {
+    pub(crate) fn new(address: SocketAddr, slot: Arc<Slot>) -> Self {
+        Self { address, slot: ArcSwap::new(slot) }
+    }
+
+    /// What connections accepted from now on are served by.
+    pub(crate) fn slot(&self) -> Arc<Slot> {
+        self.slot.load_full()
+    }
+
+    /// Gives new connections another slot, because the address went to another load balancer or speaks another
+    /// protocol; returns the old one, which connections that are open go on reading.
+    pub(crate) fn replace(&self, slot: Arc<Slot>) -> Arc<Slot> {
+        self.slot.swap(slot)
+    }
+}
+
+/// Binds `sockets` sockets to the address; none listens yet.
+///
+/// # Errors
+/// What the kernel says, and what to do about it.
+pub(crate) fn bind(address: SocketAddr, sockets: usize) -> Result<Vec<Socket>, BindError> {
+    let failed = |error: io::Error| BindError { address, failure: BindFailure::from(&error) };
+    // Without SO_REUSEPORT this one fails where anybody listens, while the real ones would silently share the port with
+    // another process of the same user.
+    let probe = open(address).map_err(failed)?;
+    probe.bind(&address.into()).map_err(failed)?;
+    drop(probe);
+    (0..sockets).map(|_| bind_beside(address)).collect::<io::Result<_>>().map_err(failed)
+}
+
+/// Binds one more socket to an address that we have already.
+pub(crate) fn bind_beside(address: SocketAddr) -> io::Result<Socket> {
+    let socket = open(address)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn open(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), None)?;
+    // Else connections in TIME_WAIT keep a restarted process off its ports for a minute.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
+
+/// Lets a bound socket take connections.
+pub(crate) fn listen(socket: Socket) -> io::Result<Listening> {
+    // Accepted sockets inherit it from the listening one: no system call for each.
+    socket.set_tcp_nodelay(true)?;
+    socket.listen(BACKLOG)?;
+    Ok(Arc::new(socket.into()))
+}
+
+/// Takes over a socket that another process listened on.
+pub(crate) fn adopt(fd: OwnedFd) -> io::Result<Listening> {
+    let socket = Socket::from(fd);
+    socket.set_nonblocking(true)?;
+    listen(socket)
+}
+
+/// Makes the kernel drop new connections' first packets, so that the backlog can be emptied before the socket goes:
+/// closing it resets what waits there. Whoever is turned away tries again after a second and is then refused.
+pub(crate) fn stop_handshakes(listening: &TcpListener) {
+    const LOAD_FLAGS: SockFilter = SockFilter::new(0x30, 0, 0, 13); // A = byte 13 of the TCP header
+    const SYN_AND_ACK: SockFilter = SockFilter::new(0x54, 0, 0, 0x12); // A &= SYN | ACK
+    const IS_SYN_ALONE: SockFilter = SockFilter::new(0x15, 0, 1, 0x02);
+    const DROP: SockFilter = SockFilter::new(0x06, 0, 0, 0);
+    const KEEP: SockFilter = SockFilter::new(0x06, 0, 0, u32::MAX);
+    let filter = [LOAD_FLAGS, SYN_AND_ACK, IS_SYN_ALONE, DROP, KEEP];
+    if let Err(error) = SockRef::from(listening).attach_filter(&filter) {
+        tracing::debug!(%error, "a listener closes without a packet filter");
+    }
+}
+
+/// Accepts until `stop` is cancelled; then once more what is in the backlog.
+pub(crate) async fn accept_loop(worker: Rc<Worker>, door: Arc<Door>, listening: Listening, stop: CancellationToken) {
+    let listening = match AsyncFd::new(listening) {
+        Ok(listening) => listening,
+        Err(error) => {
+            tracing::error!(address = %door.address, %error, "cannot wait for connections");
+            return;
+        }
+    };
+    loop {
+        let ready = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            ready = listening.readable() => ready,
+        };
+        let Ok(mut ready) = ready else { break };
+        match accept_batch(&worker, &door, listening.get_ref()) {
+            Batch::Emptied => ready.clear_ready(),
+            Batch::More => tokio::task::yield_now().await,
+            Batch::Full => tokio::select! {
+                () = stop.cancelled() => break,
+                () = worker.shared.seat_free() => {}
+            },
+            Batch::Exhausted => tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(BACK_OFF) => {}
+            },
+        }
+    }
+    while matches!(accept_batch(&worker, &door, listening.get_ref()), Batch::More) {}
+}
+
+/// How a batch of accepting ended.
+enum Batch {
+    /// Nobody waits.
+    Emptied,
+    /// Somebody may wait still.
+    More,
+    /// As many connections are open as there may be.
+    Full,
+    /// The process or the machine has no room for another connection.
+    Exhausted,
+}
+
+fn accept_batch(worker: &Rc<Worker>, door: &Door, listening: &TcpListener) -> Batch {
+    for _ in 0..BATCH_MAX {
+        let Some(seat) = Seat::take(worker) else { return Batch::Full };
+        match rustix::net::acceptfrom_with(listening, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+            Ok((socket, peer)) => {
+                let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+                if let Some(peer) = peer {
+                    admit(worker, door, seat, socket, peer);
+                }
+            }
+            Err(Errno::WOULDBLOCK) => return Batch::Emptied,
+            Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                worker.shared.accept_exhausted(door.address);
+                return Batch::Exhausted;
+            }
+            // The client went away before it was its turn (ECONNABORTED), or the network has an error for it that
+            // accept(2) passes on.
+            Err(error) => tracing::debug!(address = %door.address, %error, "a connection was not accepted"),
+        }
+    }
+    Batch::More
+}
+
+/// Starts serving an accepted connection, if the client may connect.
+fn admit(worker: &Rc<Worker>, door: &Door, mut seat: Seat, socket: OwnedFd, peer: SocketAddr) {
+    let slot = door.slot();
+    let kind = {
+        let route = slot.peek();
+        let Some(route) = route.as_deref() else { return };
+        // An IPv4 client of a socket that speaks both families.
+        let client = peer.ip().to_canonical();
+        if !access::allows(&route.load_balancer.access, client, route.listener.port) {
+            worker.shared.refused.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        seat.sit_at(&route.node);
+        Kind::of(route)
+    };
+    let stream = match TcpStream::from_std(socket.into()) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::debug!(address = %door.address, %error, "a connection cannot be waited for");
+            return;
+        }
+    };
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    let local = local_address(door, &stream);
+    tokio::task::spawn_local(connection(Rc::clone(worker), seat, slot, kind, stream, peer, local));
+}
+
+/// Asks the kernel only where the listener's address does not say it.
+fn local_address(door: &Door, stream: &TcpStream) -> SocketAddr {
+    if !door.address.ip().is_unspecified() {
+        return door.address;
+    }
+    match stream.local_addr() {
+        Ok(local) => SocketAddr::new(local.ip().to_canonical(), local.port()),
+        Err(_) => door.address,
+    }
+}
+
+/// How a connection begins, as its route says when it is accepted.
+enum Kind {
+    Http(Option<Arc<rustls::ServerConfig>>),
+    Tcp(Option<Arc<rustls::ServerConfig>>),
+    /// The route ought to have a TLS configuration and has none.
+    Broken,
+}
+
+impl Kind {
+    fn of(route: &Route) -> Self {
+        match (&route.listener.frontend, &route.server_tls) {
+            (Frontend::Http, _) => Self::Http(None),
+            (Frontend::Tcp, _) => Self::Tcp(None),
+            (Frontend::Https(_), Some(tls)) => Self::Http(Some(Arc::clone(tls))),
+            (Frontend::Ssl(_), Some(tls)) => Self::Tcp(Some(Arc::clone(tls))),
+            (Frontend::Https(_) | Frontend::Ssl(_), None) => Self::Broken,
+        }
+    }
+}
+
+/// A connection from its acceptance to its end.
+async fn connection(
+    worker: Rc<Worker>,
+    seat: Seat,
+    slot: Arc<Slot>,
+    kind: Kind,
+    stream: TcpStream,
+    peer: SocketAddr,
+    local: SocketAddr,
+) {
+    // Lives as long as the connection; says in its drop when a panic ended it.
+    let _seat = seat;
+    let (server_tls, http) = match kind {
+        Kind::Http(tls) => (tls, true),
+        Kind::Tcp(tls) => (tls, false),
+        Kind::Broken => return,
+    };
+    let (stream, tls) = match server_tls {
+        None => (Stream::Plain(stream), None),
+        Some(config) => {
+            // Boxed: the handshake's state is large, and would else stay in the connection's task for all its life.
+            let handshake = Box::pin(tls::accept(stream, config, worker.shared.limits.handshake_timeout));
+            match handshake.await {
+                Ok((stream, tls)) => (stream, Some(tls)),
+                Err(error) => return tracing::debug!(client = %peer, %error, "a TLS handshake failed"),
+            }
+        }
+    };
+    serve(worker, slot, http, stream, peer, local, tls).await;
+}
+
+async fn serve(
+    worker: Rc<Worker>,
+    slot: Arc<Slot>,
+    http: bool,
+    stream: Stream,
+    peer: SocketAddr,
+    local: SocketAddr,
+    tls: Option<TlsInfo>,
+) {
+    if http {
+        proxy::serve(worker, slot, stream, peer, local, tls).await;
+    } else {
+        tcp::serve(worker, slot, stream, peer, local, tls).await;
+    }
+}
+
+/// A connection's place under `Limits::connections_max`, given back when dropped.
+pub(crate) struct Seat {
+    worker: Rc<Worker>,
+    node: Option<Arc<NodeState>>,
+}
+
+impl Seat {
+    /// `None`: all are taken.
+    fn take(worker: &Rc<Worker>) -> Option<Self> {
+        worker.shared.take_seat().then(|| Self { worker: Rc::clone(worker), node: None })
+    }
+
+    fn sit_at(&mut self, node: &Arc<NodeState>) {
+        node.metrics.new_connections.fetch_add(1, Ordering::Relaxed);
+        node.metrics.active_connections.fetch_add(1, Ordering::Relaxed);
+        self.node = Some(Arc::clone(node));
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some(node) = &self.node {
+            node.metrics.active_connections.fetch_sub(1, Ordering::Relaxed);
+        }
+        // tokio ends the task that panics and nothing else; the hook has printed where.
+        if std::thread::panicking() {
+            self.worker.shared.panics.fetch_add(1, Ordering::Relaxed);
+            tracing::error!("a connection ended by a panic");
+        }
+        self.worker.shared.give_seat_back();
+    }
+}
