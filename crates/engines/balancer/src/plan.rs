@@ -62,8 +62,8 @@ pub(crate) struct Plan {
     pub(crate) duplicates: Vec<SocketAddr>,
 }
 
-/// Works out the difference.
-pub(crate) fn plan(serving: &HashMap<SocketAddr, Serves>, config: &Config) -> Plan {
+/// Works out the difference. An address with `None` has sockets, and nothing to serve yet.
+pub(crate) fn plan(serving: &HashMap<SocketAddr, Option<Serves>>, config: &Config) -> Plan {
     let mut plan = Plan::default();
     let mut chosen: HashMap<SocketAddr, Wanted> = HashMap::with_capacity(serving.len());
     let mut order = Vec::with_capacity(serving.len());
@@ -75,7 +75,7 @@ pub(crate) fn plan(serving: &HashMap<SocketAddr, Serves>, config: &Config) -> Pl
             }
             Some(first) => {
                 plan.duplicates.push(wanted.address);
-                if serving.get(&wanted.address).is_some_and(|serves| *serves == wanted.serves) {
+                if serving.get(&wanted.address).is_some_and(|serves| *serves == Some(wanted.serves)) {
                     *first = wanted;
                 }
             }
@@ -84,7 +84,7 @@ pub(crate) fn plan(serving: &HashMap<SocketAddr, Serves>, config: &Config) -> Pl
     for wanted in order.iter().filter_map(|address| chosen.get(address)) {
         match serving.get(&wanted.address) {
             None => plan.open.push(*wanted),
-            Some(serves) if *serves == wanted.serves => plan.keep.push(*wanted),
+            Some(serves) if *serves == Some(wanted.serves) => plan.keep.push(*wanted),
             Some(_) => plan.replace.push(*wanted),
         }
     }

@@ -7,7 +7,7 @@
 //!   the same node before.
 //! - Pure but for the objects' identity: time comes in as `now`, sockets are none of its business.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ pub(crate) struct Leaving {
 #[derive(Default)]
 pub(crate) struct Applied {
     /// Load balancers whose routes must be made anew.
-    pub(crate) changed: Vec<LoadBalancerId>,
+    pub(crate) changed: HashSet<LoadBalancerId>,
     /// To be cut now that no route has them.
     pub(crate) cut: Vec<Arc<TargetState>>,
 }
@@ -89,7 +89,7 @@ impl Registry {
             let entry = match before.remove(&id) {
                 Some(entry) if is_same(&entry.load_balancer, load_balancer) => entry,
                 entry => {
-                    applied.changed.push(id);
+                    applied.changed.insert(id);
                     self.renew(entry, load_balancer, now, &mut applied.cut)
                 }
             };
@@ -180,7 +180,7 @@ impl Registry {
         now: Instant,
         cut: &mut Vec<Arc<TargetState>>,
     ) {
-        let kept: std::collections::HashSet<*const TargetState> = kept.iter().map(Arc::as_ptr).collect();
+        let kept: HashSet<*const TargetState> = kept.iter().map(Arc::as_ptr).collect();
         for target in node.targets.iter().filter(|target| !kept.contains(&Arc::as_ptr(target))) {
             let deregistered = !is_registered(load_balancer, target);
             if deregistered && load_balancer.connection_draining.is_none() {
