@@ -58,12 +58,9 @@ mod tests {
             assert_eq!(allowed(&rules, client, 80), expected, "{client}");
         }
         let rules = [rule("2001:db8::/33", 80, 80)];
-        for (client, expected) in [
-            ("2001:db8:7fff:ffff::1", true),
-            ("2001:db8:8000::", false),
-            ("2001:db7::", false),
-            ("32.1.13.184", false),
-        ] {
+        for (client, expected) in
+            [("2001:db8:7fff:ffff::1", true), ("2001:db8:8000::", false), ("2001:db7::", false), ("32.1.13.184", false)]
+        {
             assert_eq!(allowed(&rules, client, 80), expected, "{client}");
         }
     }

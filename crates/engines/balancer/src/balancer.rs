@@ -230,7 +230,7 @@ impl Balancer {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.workers.iter().for_each(WorkerHandle::end);
+        self.shared.ended.cancel();
         self.threads.get_mut().stop_and_join();
         self.spool.close();
     }

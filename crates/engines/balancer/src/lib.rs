@@ -8,18 +8,39 @@
 //!
 //! LIFECYCLE.md beside this crate tells a connection's story from accept to access record.
 
+mod access;
 mod access_record;
+mod balancer;
+mod bind_error;
 mod config;
+mod deadline;
+mod dns;
+mod health;
+mod listener;
 mod metrics;
+mod plan;
+mod pool;
+mod proxy;
 mod proxy_protocol;
+mod publisher;
+mod registry;
 mod state;
+mod stats;
 mod stream;
+mod target_health;
 mod tcp;
 mod tls;
+mod worker;
 
+pub use access_record::Spool;
+pub use balancer::{Balancer, ListeningSocket, Options, Reservation};
+pub use bind_error::{BindError, BindFailure};
 pub use config::{
     AccessRule, Backend, BackendProtocol, Certificate, Config, DesyncMode, Frontend, HealthCheck, HealthCheckKind,
     IpNetwork, Limits, Listener, LoadBalancer, LoadBalancerId, Node, PrivateKey, Stickiness, Target, TargetId, Tls,
     TlsPolicy,
 };
+pub use dns::DnsOptions;
+pub use health::{HealthState, TargetHealth};
+pub use stats::{NodeStats, TargetStats};
 pub use tls::{CertificateError, check_certificate, suite_is_supported};

@@ -8,7 +8,7 @@
 //! - Whoever may not connect is never read from.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::bind_error::{BindError, BindFailure};
 use crate::config::Frontend;
 use crate::state::{NodeState, Route, Slot};
 use crate::stream::Stream;
-use crate::worker::{Shared, Worker};
+use crate::worker::Worker;
 use crate::{access, proxy, tcp, tls};
 
 /// Connections that the kernel keeps for one socket until they are accepted; it takes the smaller of this and
@@ -128,7 +128,7 @@ pub(crate) fn stop_handshakes(listening: &TcpListener) {
 
 /// Accepts until `stop` is cancelled; then once more what is in the backlog.
 pub(crate) async fn accept_loop(worker: Rc<Worker>, door: Arc<Door>, listening: Listening, stop: CancellationToken) {
-    let listening = match AsyncFd::new(listening) {
+    let listening = match AsyncFd::register(listening) {
         Ok(listening) => listening,
         Err(error) => {
             tracing::error!(address = %door.address, %error, "cannot wait for connections");

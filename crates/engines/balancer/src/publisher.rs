@@ -64,7 +64,9 @@ impl Tables {
     /// Every socket that listens.
     pub(crate) fn listening(&self) -> impl Iterator<Item = (SocketAddr, &Listening)> {
         let served = self.served.iter().map(|(address, served)| (address, &served.sockets));
-        served.chain(self.inherited.iter()).flat_map(|(address, sockets)| sockets.iter().map(|socket| (*address, socket)))
+        served
+            .chain(self.inherited.iter())
+            .flat_map(|(address, sockets)| sockets.iter().map(|socket| (*address, socket)))
     }
 }
 
@@ -253,7 +255,7 @@ impl Publisher {
             self.shared.changed();
             self.wait_until_empty(Instant::now() + CUT_GRACE).await;
         }
-        self.workers.iter().for_each(WorkerHandle::end);
+        self.shared.ended.cancel();
     }
 
     async fn stop_listening(&self, served: Vec<(SocketAddr, Served)>, handed_over: bool) {

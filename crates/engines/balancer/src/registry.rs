@@ -270,8 +270,6 @@ fn is_registered(load_balancer: &LoadBalancer, state: &TargetState) -> bool {
 /// The targets that a node may use. Those of a zone without a node get no traffic, not even with cross-zone.
 fn usable<'a>(load_balancer: &'a LoadBalancer, node: &'a Node) -> impl Iterator<Item = &'a Target> {
     let has_node = |zone: &Arc<str>| load_balancer.nodes.iter().any(|node| node.zone == *zone);
-    let may = move |target: &&Target| {
-        target.zone == node.zone || (load_balancer.cross_zone && has_node(&target.zone))
-    };
+    let may = move |target: &&Target| target.zone == node.zone || (load_balancer.cross_zone && has_node(&target.zone));
     load_balancer.targets.iter().map(Arc::as_ref).filter(may)
 }

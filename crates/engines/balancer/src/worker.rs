@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     /// Rises after a route changed, a target was cut or draining began: whoever waits for long looks at it now and
     /// then, and at its own route, target and `draining` when it has risen.
     pub(crate) generation: AtomicU64,
+    /// Cancelled when the workers shall end, with whatever they still serve.
+    pub(crate) ended: CancellationToken,
     /// Revision of the targets' health, draining included.
     pub(crate) health: watch::Sender<u64>,
     /// Connections that a panic ended.
@@ -67,6 +69,7 @@ impl Shared {
             emptied: Notify::new(),
             draining: CancellationToken::new(),
             generation: AtomicU64::new(0),
+            ended: CancellationToken::new(),
             health: watch::Sender::new(0),
             panics: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -150,7 +153,7 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, recorder: Recorder) -> Self {
         Self {
-            pools: Pools::new(shared.limits.pooled_connections_max),
+            pools: Pools::new(&shared.limits),
             recorder,
             deadlines: Deadlines::new(Arc::clone(&shared.clock)),
             buffers: Buffers::new(&shared.limits),
@@ -167,8 +170,6 @@ enum Command {
     Close(Vec<SocketAddr>, oneshot::Sender<()>),
     /// Close all, as above.
     CloseAll(oneshot::Sender<()>),
-    /// End, and every connection too.
-    End,
 }
 
 /// A worker, as those see it who command it.
@@ -180,7 +181,11 @@ pub(crate) struct WorkerHandle {
 ///
 /// # Errors
 /// No thread or no runtime can be had.
-pub(crate) fn start(number: usize, shared: Arc<Shared>, recorder: Recorder) -> io::Result<(WorkerHandle, JoinHandle<()>)> {
+pub(crate) fn start(
+    number: usize,
+    shared: Arc<Shared>,
+    recorder: Recorder,
+) -> io::Result<(WorkerHandle, JoinHandle<()>)> {
     let (commands, received) = mpsc::channel(COMMANDS_MAX);
     let runtime_of_thread =
         move || tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
@@ -212,12 +217,6 @@ impl WorkerHandle {
         self.tell(Command::CloseAll).await;
     }
 
-    /// Does not wait: the thread is joined by its owner.
-    pub(crate) fn end(&self) {
-        // A full channel is emptied before its closing is seen, and closing ends the worker as well.
-        let _ = self.commands.try_send(Command::End);
-    }
-
     async fn tell(&self, command: impl FnOnce(oneshot::Sender<()>) -> Command) {
         let (done, is_done) = oneshot::channel();
         // A worker that is gone has no listeners left: what was asked for holds.
@@ -239,7 +238,13 @@ type Acceptors = HashMap<SocketAddr, Vec<Acceptor>>;
 async fn run(worker: Rc<Worker>, mut commands: mpsc::Receiver<Command>) {
     tokio::task::spawn_local(deadline::run(Rc::clone(&worker)));
     let mut acceptors = Acceptors::new();
-    while let Some(command) = commands.recv().await {
+    loop {
+        let command = tokio::select! {
+            biased;
+            () = worker.shared.ended.cancelled() => return,
+            command = commands.recv() => command,
+        };
+        let Some(command) = command else { return };
         match command {
             Command::Open(doors, done) => {
                 doors.into_iter().for_each(|(door, listening)| open(&worker, &mut acceptors, door, listening));
@@ -254,7 +259,6 @@ async fn run(worker: Rc<Worker>, mut commands: mpsc::Receiver<Command>) {
                 close(acceptors.drain().flat_map(|(_, acceptors)| acceptors).collect()).await;
                 let _ = done.send(());
             }
-            Command::End => return,
         }
     }
 }
