@@ -7,19 +7,20 @@
 //!   kernel's backlog. Out of file descriptors, accepting backs off and goes on.
 //! - Whoever may not connect is never read from.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use socket2::{Domain, SockFilter, SockRef, Socket, Type};
-use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
@@ -36,8 +37,6 @@ use crate::{access, proxy, tcp, tls};
 const BACKLOG: i32 = 4096;
 /// How long accepting rests when there are no file descriptors or no memory left.
 const BACK_OFF: Duration = Duration::from_millis(50);
-/// Connections that one socket accepts before other tasks of its worker have a turn.
-const BATCH_MAX: usize = 64;
 
 /// A socket that listens; shared by the worker that accepts from it and by those who hand it over.
 pub(crate) type Listening = Arc<TcpListener>;
@@ -128,73 +127,87 @@ pub(crate) fn stop_handshakes(listening: &TcpListener) {
 
 /// Accepts until `stop` is cancelled; then once more what is in the backlog.
 pub(crate) async fn accept_loop(worker: Rc<Worker>, door: Arc<Door>, listening: Listening, stop: CancellationToken) {
-    let listening = match AsyncFd::register(listening) {
-        Ok(listening) => listening,
+    let listener = match listening.try_clone().and_then(tokio::net::TcpListener::from_std) {
+        Ok(listener) => listener,
         Err(error) => {
             tracing::error!(address = %door.address, %error, "cannot wait for connections");
             return;
         }
     };
     loop {
-        let ready = tokio::select! {
+        let paused = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            ready = listening.readable() => ready,
+            paused = poll_fn(|cx| poll_accept(&worker, &door, &listener, cx)) => paused,
         };
-        let Ok(mut ready) = ready else { break };
-        match accept_batch(&worker, &door, listening.get_ref()) {
-            Batch::Emptied => ready.clear_ready(),
-            Batch::More => tokio::task::yield_now().await,
-            Batch::Full => tokio::select! {
-                () = stop.cancelled() => break,
-                () = worker.shared.seat_free() => {}
-            },
-            Batch::Exhausted => tokio::select! {
-                () = stop.cancelled() => break,
-                () = tokio::time::sleep(BACK_OFF) => {}
-            },
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = wait_out(&worker, paused) => {}
         }
     }
-    while matches!(accept_batch(&worker, &door, listening.get_ref()), Batch::More) {}
+    accept_backlog(&worker, &door, &listening);
 }
 
-/// How a batch of accepting ended.
-enum Batch {
-    /// Nobody waits.
-    Emptied,
-    /// Somebody may wait still.
-    More,
+/// Why accepting pauses.
+enum Paused {
     /// As many connections are open as there may be.
     Full,
     /// The process or the machine has no room for another connection.
     Exhausted,
 }
 
-fn accept_batch(worker: &Rc<Worker>, door: &Door, listening: &TcpListener) -> Batch {
-    for _ in 0..BATCH_MAX {
-        let Some(seat) = Seat::take(worker) else { return Batch::Full };
-        match rustix::net::acceptfrom_with(listening, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
-            Ok((socket, peer)) => {
-                let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
-                if let Some(peer) = peer {
-                    admit(worker, door, seat, socket, peer);
-                }
-            }
-            Err(Errno::WOULDBLOCK) => return Batch::Emptied,
-            Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+async fn wait_out(worker: &Worker, paused: Paused) {
+    match paused {
+        Paused::Full => worker.shared.seat_free().await,
+        Paused::Exhausted => tokio::time::sleep(BACK_OFF).await,
+    }
+}
+
+/// Accepts all that there are, as far as tokio lets one task go on. No seat is held while nobody comes.
+fn poll_accept(
+    worker: &Rc<Worker>,
+    door: &Door,
+    listener: &tokio::net::TcpListener,
+    cx: &mut Context<'_>,
+) -> Poll<Paused> {
+    loop {
+        let Some(seat) = Seat::take(worker) else { return Poll::Ready(Paused::Full) };
+        match ready!(listener.poll_accept(cx)) {
+            Ok((stream, peer)) => admit(worker, door, seat, stream, peer),
+            Err(error) if is_exhausted(&error) => {
                 worker.shared.accept_exhausted(door.address);
-                return Batch::Exhausted;
+                return Poll::Ready(Paused::Exhausted);
             }
             // The client went away before it was its turn (ECONNABORTED), or the network has an error for it that
             // accept(2) passes on.
             Err(error) => tracing::debug!(address = %door.address, %error, "a connection was not accepted"),
         }
     }
-    Batch::More
+}
+
+/// Accepts what the kernel has, whether its readiness has reached tokio or not.
+fn accept_backlog(worker: &Rc<Worker>, door: &Door, listening: &TcpListener) {
+    while let Some(seat) = Seat::take(worker) {
+        match rustix::net::acceptfrom_with(listening, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+            Ok((socket, peer)) => {
+                let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+                if let (Some(peer), Ok(stream)) = (peer, TcpStream::from_std(socket.into())) {
+                    admit(worker, door, seat, stream, peer);
+                }
+            }
+            Err(Errno::CONNABORTED | Errno::INTR) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+fn is_exhausted(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
 
 /// Starts serving an accepted connection, if the client may connect.
-fn admit(worker: &Rc<Worker>, door: &Door, mut seat: Seat, socket: OwnedFd, peer: SocketAddr) {
+fn admit(worker: &Rc<Worker>, door: &Door, mut seat: Seat, stream: TcpStream, peer: SocketAddr) {
     let slot = door.slot();
     let kind = {
         let route = slot.peek();
@@ -207,13 +220,6 @@ fn admit(worker: &Rc<Worker>, door: &Door, mut seat: Seat, socket: OwnedFd, peer
         }
         seat.sit_at(&route.node);
         Kind::of(route)
-    };
-    let stream = match TcpStream::from_std(socket.into()) {
-        Ok(stream) => stream,
-        Err(error) => {
-            tracing::debug!(address = %door.address, %error, "a connection cannot be waited for");
-            return;
-        }
     };
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let local = local_address(door, &stream);
