@@ -114,3 +114,6 @@ pub(crate) fn addresses(config: &Config) -> Vec<SocketAddr> {
     let mut seen = HashSet::new();
     all_wanted(config).map(|wanted| wanted.address).filter(|address| seen.insert(*address)).collect()
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

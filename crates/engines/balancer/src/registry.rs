@@ -273,3 +273,6 @@ fn usable<'a>(load_balancer: &'a LoadBalancer, node: &'a Node) -> impl Iterator<
     let may = move |target: &&Target| target.zone == node.zone || (load_balancer.cross_zone && has_node(&target.zone));
     load_balancer.targets.iter().map(Arc::as_ref).filter(may)
 }
+
+#[cfg(test)]
+mod tests;
