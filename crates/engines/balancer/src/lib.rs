@@ -27,6 +27,7 @@ mod registry;
 mod state;
 mod stats;
 mod stream;
+mod surge;
 mod target_health;
 mod tcp;
 mod tls;

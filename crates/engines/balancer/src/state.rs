@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Listener, LoadBalancer, LoadBalancerId, Node, Target, TargetId};
 use crate::metrics::NodeMetrics;
+use crate::surge;
 
 /// One listener at one node, as the newest configuration has it: all that serving a request needs.
 pub(crate) struct Route {
@@ -59,6 +60,8 @@ pub(crate) struct NodeState {
     pub(crate) address: IpAddr,
     /// Requests and connections that wait for a target, over all workers.
     pub(crate) surge_queue: AtomicUsize,
+    /// The same, in order.
+    pub(crate) surge: surge::Waiters,
     /// Where round robin stands.
     pub(crate) turn: AtomicUsize,
     pub(crate) metrics: NodeMetrics,
@@ -86,6 +89,7 @@ impl NodeState {
             zone: Arc::clone(&node.zone),
             address: node.address,
             surge_queue: AtomicUsize::new(0),
+            surge: surge::Waiters::default(),
             turn: AtomicUsize::new(0),
             metrics: NodeMetrics::default(),
         }

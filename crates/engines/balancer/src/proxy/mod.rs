@@ -1,30 +1,55 @@
-//! HTTP and HTTPS listeners.
+//! The HTTP relay: serves one client connection from its first byte to its last.
+//!
+//! Invariants:
+//! - Requests of a connection are served one after the other, each answered before the next is looked at.
+//! - What a target gets was written anew from what the parser understood; no byte of a request's head is copied blindly.
+//! - Bodies stream: a connection holds at most a head and one big buffer for each direction.
+//! - While nothing comes, a connection holds no buffer, and after a second's idleness nothing but its own small state.
+//! - A body that a target cuts off is cut off for the client too: an end is never made up.
+//! - Every request leaves exactly one access record and is counted exactly once.
+
+mod answer;
+mod balance;
+mod buffers;
+mod connection;
+mod dispatch;
+mod exchange;
+mod flow;
+mod http1;
+mod report;
+mod response;
+#[cfg(test)]
+mod tests;
+mod upgrade;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+pub(crate) use buffers::Buffers;
+
 use crate::access_record::TlsInfo;
-use crate::config::Limits;
 use crate::state::Slot;
 use crate::stream::Stream;
 use crate::worker::Worker;
+use connection::{Connection, Next};
 
-/// A worker's buffers.
-pub(crate) struct Buffers;
-
-impl Buffers {
-    pub(crate) fn new(_limits: &Limits) -> Self {
-        Self
-    }
-}
-
+/// Serves `client`, who connected from `peer` to `local`, until one side closes.
 pub(crate) async fn serve(
-    _worker: Rc<Worker>,
-    _slot: Arc<Slot>,
-    _client: Stream,
-    _peer: SocketAddr,
-    _local: SocketAddr,
-    _tls: Option<TlsInfo>,
+    worker: Rc<Worker>,
+    slot: Arc<Slot>,
+    client: Stream,
+    peer: SocketAddr,
+    local: SocketAddr,
+    tls: Option<TlsInfo>,
 ) {
+    let mut connection = Connection::new(worker, slot, client, peer, local, tls);
+    while connection.readable().await {
+        // All that a request needs lives in this box, and an idle connection has none.
+        match Box::pin(connection.serve_requests()).await {
+            Next::Idle => {}
+            Next::Close => break,
+        }
+    }
+    connection.close().await;
 }

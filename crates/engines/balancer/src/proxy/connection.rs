@@ -1,0 +1,337 @@
+//! A client's connection: its turns of idleness and of requests.
+//!
+//! Invariants:
+//! - An idle connection is closed without a word: at the idle timeout, when its listener is gone, when draining.
+//! - A head must be complete one idle timeout after its first byte, however slowly its bytes drip.
+//! - Reading a head costs time linear in its length, in however many pieces it comes.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use memchr::memmem;
+use tokio::io::AsyncWrite;
+use tokio::time::Instant;
+
+use super::answer::{self, Answer};
+use super::buffers::{Buffer, Head};
+use super::exchange;
+use super::flow;
+use super::http1::{self, Forwarded, RequestHead};
+use super::report::Received;
+use crate::access_record::TlsInfo;
+use crate::deadline::{Deadline, Tick};
+use crate::state::{Slot, TargetState};
+use crate::stream::Stream;
+use crate::worker::Worker;
+
+/// A connection that has been idle for so long gives back what serving requests needs.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How long, and for how many bytes, we go on reading from a client that was told that its connection is closed:
+/// closing at once would make its system discard our answer.
+const CLOSING: Duration = Duration::from_secs(2);
+const CLOSING_BYTES_MAX: usize = 1 << 20;
+
+/// What comes after serving requests for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Nothing, for a while.
+    Idle,
+    /// The connection ends.
+    Close,
+}
+
+/// Why a wait was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Interrupt {
+    /// The deadline passed.
+    TimedOut,
+    /// The target is cut off.
+    Cut,
+}
+
+/// How the connection goes on after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// With the next one.
+    Keep,
+    /// Not at all; the client knows.
+    Close,
+    /// Not at all, and the client may still be sending.
+    CloseGently,
+}
+
+/// A client's connection.
+pub(super) struct Connection {
+    pub(super) worker: Rc<Worker>,
+    pub(super) slot: Arc<Slot>,
+    pub(super) client: Stream,
+    pub(super) peer: SocketAddr,
+    pub(super) local: SocketAddr,
+    pub(super) tls: Option<TlsInfo>,
+    pub(super) deadline: Deadline,
+    /// When the connection has been idle for too long.
+    idle_until: Tick,
+    /// The generation that `is_leaving` speaks of.
+    generation: u64,
+    is_leaving: bool,
+    /// The generation in which the request's target was looked at.
+    pub(super) cut_generation: u64,
+    /// The client may still be sending what we won't read.
+    close_gently: bool,
+}
+
+impl Connection {
+    pub(super) fn new(
+        worker: Rc<Worker>,
+        slot: Arc<Slot>,
+        client: Stream,
+        peer: SocketAddr,
+        local: SocketAddr,
+        tls: Option<TlsInfo>,
+    ) -> Self {
+        let deadline = worker.deadlines.register();
+        let idle_until = worker.deadlines.now().after(idle_timeout(&slot));
+        Self {
+            worker,
+            slot,
+            client,
+            peer,
+            local,
+            tls,
+            deadline,
+            idle_until,
+            generation: u64::MAX,
+            is_leaving: false,
+            cut_generation: u64::MAX,
+            close_gently: false,
+        }
+    }
+
+    /// Waits for the next request's first bytes. False if the connection has to end.
+    pub(super) async fn readable(&mut self) -> bool {
+        self.deadline.set_at(self.idle_until);
+        poll_fn(|cx| {
+            if self.is_leaving() {
+                return Poll::Ready(false);
+            }
+            if let Poll::Ready(result) = self.client.poll_read_ready(cx) {
+                return Poll::Ready(result.is_ok());
+            }
+            if self.deadline.is_due(cx) { Poll::Ready(false) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    /// Serves requests until there are none for a while.
+    pub(super) async fn serve_requests(&mut self) -> Next {
+        let mut rest = None;
+        loop {
+            let (input, received) = match self.first_bytes(rest.take()).await {
+                Ok(first) => first,
+                Err(next) => return next,
+            };
+            match self.serve_request(input, received).await {
+                (After::Keep, left) => rest = left,
+                (After::Close, _) => return Next::Close,
+                (After::CloseGently, _) => {
+                    self.close_gently = true;
+                    return Next::Close;
+                }
+            }
+            self.idle_until = self.worker.deadlines.now().after(idle_timeout(&self.slot));
+        }
+    }
+
+    /// Waits for the first bytes of the next request.
+    async fn first_bytes(&mut self, rest: Option<Buffer>) -> Result<(Buffer, Received), Next> {
+        if let Some(rest) = rest {
+            if self.is_leaving() {
+                return Err(Next::Close);
+            }
+            return Ok((rest, Received { at: Instant::now() }));
+        }
+        let linger_until = self.worker.deadlines.now().after(LINGER).min(self.idle_until);
+        self.deadline.set_at(linger_until);
+        poll_fn(|cx| {
+            if self.is_leaving() {
+                return Poll::Ready(Err(Next::Close));
+            }
+            match self.poll_first_bytes(cx) {
+                Poll::Ready(Ok(Some(input))) => Poll::Ready(Ok((input, Received { at: Instant::now() }))),
+                Poll::Ready(_) => Poll::Ready(Err(Next::Close)),
+                Poll::Pending if !self.deadline.is_due(cx) => Poll::Pending,
+                Poll::Pending if linger_until < self.idle_until => Poll::Ready(Err(Next::Idle)),
+                Poll::Pending => Poll::Ready(Err(Next::Close)),
+            }
+        })
+        .await
+    }
+
+    /// `None` at the client's end.
+    fn poll_first_bytes(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Buffer>>> {
+        // No buffer is held while nothing comes.
+        ready!(self.client.poll_read_ready(cx))?;
+        let mut input = self.worker.buffers.small();
+        let count = ready!(flow::poll_read(cx, &mut self.client, &mut input))?;
+        Poll::Ready(Ok((count > 0).then_some(input)))
+    }
+
+    /// Reads the rest of a head and serves its request; with what came behind the request.
+    async fn serve_request(&mut self, mut input: Buffer, received: Received) -> (After, Option<Buffer>) {
+        match self.head(&mut input).await {
+            Ok((head, lead)) => exchange::serve(self, input, &head, lead, received).await,
+            Err(HeadError::Gone) => (After::Close, None),
+            Err(HeadError::Refused(answer)) => {
+                answer::refuse_unread(self, answer, &input, received).await;
+                (After::CloseGently, None)
+            }
+        }
+    }
+
+    /// Reads until the head at the beginning of `input` is complete.
+    async fn head(&mut self, input: &mut Buffer) -> Result<(RequestHead, Head), HeadError> {
+        let forwarded = Forwarded {
+            client: self.peer.ip(),
+            proto: if self.tls.is_some() { "https" } else { "http" },
+            port: self.local.port(),
+            node: self.local.ip(),
+        };
+        let mut lead = self.worker.buffers.head();
+        let mut parsed_bytes = 0;
+        let mut is_timed = false;
+        loop {
+            if is_worth_parsing(input.unread(), parsed_bytes) {
+                parsed_bytes = input.unread().len();
+                match http1::parse_request(input.unread(), &self.worker.shared.limits, &forwarded, &mut lead) {
+                    Ok(Some(head)) => return Ok((head, lead)),
+                    Ok(None) => lead.clear(),
+                    Err(_) => return Err(HeadError::Refused(Answer::BadRequest)),
+                }
+            }
+            if !is_timed {
+                // Once, not at each byte: a client that drips is not idle, but not welcome either.
+                is_timed = true;
+                self.deadline.set(idle_timeout(&self.slot));
+            }
+            if input.space().is_empty() {
+                input.compact();
+                if input.space().is_empty() && !input.grow() {
+                    return Err(HeadError::Refused(Answer::BadRequest));
+                }
+            }
+            poll_fn(|cx| match flow::poll_read(cx, &mut self.client, input) {
+                Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Err(HeadError::Gone)),
+                Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
+                Poll::Pending if self.deadline.is_due(cx) => {
+                    Poll::Ready(Err(HeadError::Refused(Answer::RequestTimeout)))
+                }
+                Poll::Pending => Poll::Pending,
+            })
+            .await?;
+        }
+    }
+
+    /// Whether the connection should end once nothing is under way: its listener is gone, or all are leaving.
+    pub(super) fn is_leaving(&mut self) -> bool {
+        let generation = self.worker.deadlines.generation();
+        if generation != self.generation {
+            self.generation = generation;
+            self.is_leaving = self.worker.shared.draining.is_cancelled() || self.slot.peek().is_none();
+        }
+        self.is_leaving
+    }
+
+    /// Writes all of `bytes` to the client, within the idle timeout.
+    pub(super) async fn write(&mut self, mut bytes: &[u8], target: Option<&TargetState>) -> io::Result<()> {
+        self.deadline.set(idle_timeout(&self.slot));
+        poll_fn(|cx| {
+            while !bytes.is_empty() {
+                match Pin::new(&mut self.client).poll_write(cx, bytes) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    Poll::Ready(Ok(count)) => bytes = &bytes[count..],
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending if self.interrupt(cx, target).is_some() => {
+                        return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                    }
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            Pin::new(&mut self.client).poll_flush(cx)
+        })
+        .await
+    }
+
+    /// Why a wait that concerns `target` should end, if it should; if not, the task is woken when it should.
+    pub(super) fn interrupt(&mut self, cx: &Context<'_>, target: Option<&TargetState>) -> Option<Interrupt> {
+        if self.deadline.is_due(cx) {
+            return Some(Interrupt::TimedOut);
+        }
+        let generation = self.worker.deadlines.generation();
+        if generation != self.cut_generation {
+            self.cut_generation = generation;
+            return target.filter(|target| target.cut.is_cancelled()).map(|_| Interrupt::Cut);
+        }
+        None
+    }
+
+    /// Ends the connection: in TLS with a farewell, and patiently if the client may still be sending.
+    pub(super) async fn close(&mut self) {
+        if !self.close_gently && self.client.plain().is_some() {
+            return;
+        }
+        self.deadline.set(CLOSING);
+        let mut left = if self.close_gently { CLOSING_BYTES_MAX } else { 0 };
+        let mut is_shut = false;
+        poll_fn(|cx| {
+            if !is_shut {
+                match Pin::new(&mut self.client).poll_shutdown(cx) {
+                    Poll::Pending if self.deadline.is_due(cx) => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Ready(Ok(())) => is_shut = true,
+                }
+            }
+            while left > 0 {
+                let mut waste = self.worker.buffers.small();
+                match flow::poll_read(cx, &mut self.client, &mut waste) {
+                    Poll::Ready(Ok(0) | Err(_)) => break,
+                    Poll::Ready(Ok(count)) => left = left.saturating_sub(count),
+                    Poll::Pending if self.deadline.is_due(cx) => break,
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+}
+
+/// Why there is no head.
+enum HeadError {
+    /// The client went away.
+    Gone,
+    /// It is told why, and goes.
+    Refused(Answer),
+}
+
+/// How long either side may be silent.
+pub(super) fn idle_timeout(slot: &Slot) -> Duration {
+    slot.peek().as_ref().map_or(Duration::ZERO, |route| route.load_balancer.idle_timeout)
+}
+
+/// Whether a parser could find more in `bytes` than in the first `parsed_bytes` of them. Without this question a head
+/// that comes byte by byte would be parsed as often as it has bytes.
+fn is_worth_parsing(bytes: &[u8], parsed_bytes: usize) -> bool {
+    if parsed_bytes == 0 || bytes.len() >= parsed_bytes * 2 {
+        return true;
+    }
+    let news = &bytes[parsed_bytes.saturating_sub(3)..];
+    memmem::find(news, b"\n\r\n").is_some() || memmem::find(news, b"\n\n").is_some()
+}
