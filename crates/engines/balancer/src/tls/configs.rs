@@ -147,6 +147,11 @@ impl Configs {
         Ok(config)
     }
 
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.servers.len() + self.clients.len()
+    }
+
     fn make_server(&self, tls: &Tls, speaks_http: bool) -> Result<ServerConfig, TlsConfigError> {
         let certified = certified_key(&tls.certificate, &self.provider)?;
         let cipher_suites = suites::of_policy(&tls.policy);

@@ -70,8 +70,21 @@ pub(super) fn algorithm_and_key(info: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// The same certificate as before X.509 had extensions. Its signature is void, which nobody checks.
+    pub(in crate::tls) fn as_version_1(certificate: &[u8]) -> Vec<u8> {
+        let wrap = |content: &[u8]| {
+            let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+            [&[SEQUENCE, 0x82, length[0], length[1]], content].concat()
+        };
+        let mut outer = sequence(&mut &*certificate).unwrap().content;
+        let mut fields = sequence(&mut outer).unwrap().content;
+        take(&mut fields).unwrap();
+        let old: Vec<&[u8]> = (0..6).map(|_| take(&mut fields).unwrap().whole).collect();
+        wrap(&[&wrap(&old.concat()), outer].concat())
+    }
 
     #[test]
     fn the_key_of_a_certificate_is_what_the_issuer_put_in() {

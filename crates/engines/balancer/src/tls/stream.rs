@@ -109,6 +109,17 @@ impl TlsStream {
         suites::info(common.protocol_version(), common.negotiated_cipher_suite())
     }
 
+    /// Bytes of memory in buffers.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.incoming.capacity() + self.plaintext.bytes.capacity() + self.unsent.bytes.capacity()
+    }
+
+    #[cfg(test)]
+    pub(super) fn tcp_mut(&mut self) -> &mut TcpStream {
+        &mut self.tcp
+    }
+
     #[cfg(test)]
     pub(super) fn common(&self) -> &rustls::CommonState {
         self.session.common()
@@ -374,10 +385,10 @@ impl TlsStream {
     fn fail(&mut self, cx: &mut Context<'_>, e: io::Error) -> io::Error {
         if !self.failed {
             self.failed = true;
-            // rustls has queued an alert.
-            for _ in 0..4 {
-                let step = self.session.step(&mut [], &mut self.unsent.bytes, &mut |_| {}, Want::Read).1;
-                if !matches!(step, Ok(Step::Again)) {
+            // rustls has queued an alert. As long as it has, a step looks at no bytes: after an error it must not,
+            // since they are no longer where they were.
+            while self.session.common().wants_write() {
+                if self.session.step(&mut [], &mut self.unsent.bytes, &mut |_| {}, Want::Read).1.is_err() {
                     break;
                 }
             }
