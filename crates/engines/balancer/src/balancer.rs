@@ -102,7 +102,7 @@ impl Balancer {
         threads.handles.push(control_thread);
         let (watch, watch_thread) = runtime_thread("millpond-lb-watch", stop)?;
         threads.handles.push(watch_thread);
-        let spool = Spool::start(options.disk, options.spool_dir, Arc::clone(&shared.clock), Arc::clone(&shared.ids))?;
+        let spool = Spool::start(options.disk, options.spool_dir, Arc::clone(&shared.clock))?;
         let checker = Arc::new(Checker::start(&watch, Arc::clone(&shared)));
         let dns = options.dns.map(|dns| dns::start(&watch, dns, Arc::clone(&shared)).map(Arc::new)).transpose()?;
         let workers = start_workers(options.worker_threads, &shared, &spool, &mut threads)?;

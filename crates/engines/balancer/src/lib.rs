@@ -33,7 +33,7 @@ mod tcp;
 mod tls;
 mod worker;
 
-pub use access_record::Spool;
+pub use access_record::{Sealed, Spool, SpoolStats};
 pub use balancer::{Balancer, ListeningSocket, Options, Reservation};
 pub use bind_error::{BindError, BindFailure};
 pub use config::{

@@ -1,11 +1,22 @@
 //! Access records: one line per request or TCP connection, in Classic ELB's format.
 //!
 //! Invariants:
-//! - Recording never waits: what the bounded channel cannot take is dropped and counted.
-//! - A record is on disk, synced, within a second of being made.
+//! - Recording never waits for the disk: what does not fit into a worker's bounded buffer is dropped and counted.
+//! - A record is on disk, synced, within a second of being made, if the disk is well; if it is not, traffic does not
+//!   notice, and what was lost is counted.
+//! - Whatever clients send, a record is one line of 15 fields.
+
+mod format;
+mod recorder;
+mod spool;
+mod store;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+
+pub(crate) use recorder::Recorder;
+pub use spool::{Spool, SpoolStats};
+pub use store::Sealed;
 
 /// What is known of one request or TCP connection when it ends.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +32,7 @@ pub(crate) struct Record<'a> {
     pub(crate) response_processing: Option<Duration>,
     /// `None` (written -) for TCP.
     pub(crate) elb_status: Option<u16>,
+    /// `None` for TCP, and (written 0, as ELB does) where no target answered.
     pub(crate) backend_status: Option<u16>,
     /// Without heads for HTTP, totals for TCP.
     pub(crate) received_bytes: u64,
@@ -62,33 +74,4 @@ pub(crate) struct TlsInfo {
 pub(crate) struct LogKey {
     pub(crate) load_balancer: crate::LoadBalancerId,
     pub(crate) node: IpAddr,
-}
-
-/// Takes records of one worker thread. A stand-in that drops them.
-pub(crate) struct Recorder;
-
-impl Recorder {
-    #[allow(dead_code, reason = "its callers come with it")]
-    pub(crate) fn record(&self, _key: LogKey, _lb_name: &str, _record: &Record<'_>) {}
-}
-
-/// Records on disk, until they are published. A stand-in that keeps none.
-#[derive(Clone)]
-pub struct Spool;
-
-impl Spool {
-    pub(crate) fn start(
-        _disk: std::sync::Arc<dyn host::Disk>,
-        _dir: std::path::PathBuf,
-        _clock: std::sync::Arc<dyn host::Clock>,
-        _ids: std::sync::Arc<dyn host::Ids>,
-    ) -> std::io::Result<Self> {
-        Ok(Self)
-    }
-
-    pub(crate) fn recorder(&self) -> Recorder {
-        Recorder
-    }
-
-    pub(crate) fn close(&self) {}
 }
