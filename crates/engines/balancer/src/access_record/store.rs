@@ -186,7 +186,9 @@ impl Store {
         }
         let open: Vec<(LogKey, u64)> = self.open.iter().map(|(key, number)| (*key, *number)).collect();
         for (key, number) in open {
-            let Some(file) = self.files.get_mut(&number).filter(|file| file.bytes > file.synced_bytes) else { continue };
+            let Some(file) = self.files.get_mut(&number).filter(|file| file.bytes > file.synced_bytes) else {
+                continue;
+            };
             let Some(handle) = &file.handle else { continue };
             match handle.sync_data() {
                 Ok(()) => (file.synced_bytes, file.synced_records) = (file.bytes, file.records),
@@ -205,9 +207,8 @@ impl Store {
         self.sync(now);
         let keys: Vec<LogKey> = self.open.keys().filter(|key| key.load_balancer == load_balancer).copied().collect();
         keys.into_iter().for_each(|key| self.close(key));
-        let of_it = |(number, file): (&u64, &File)| {
-            (file.key.load_balancer == load_balancer).then(|| file.sealed(*number))
-        };
+        let of_it =
+            |(number, file): (&u64, &File)| (file.key.load_balancer == load_balancer).then(|| file.sealed(*number));
         self.files.iter().filter_map(of_it).collect()
     }
 
@@ -319,7 +320,8 @@ impl Store {
         while self.size().1 > self.bytes_max {
             let Some((&number, file)) = self.files.iter().next() else { return };
             tracing::warn!(
-                records = file.records, bytes = file.bytes,
+                records = file.records,
+                bytes = file.bytes,
                 "the oldest access records were dropped: too many wait to be published"
             );
             let (path, records) = (file.path.clone(), file.records);
