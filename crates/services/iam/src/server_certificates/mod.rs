@@ -238,3 +238,6 @@ fn account_of(call: &Call) -> Result<&AccountId, ApiError> {
         Principal::Account { .. } | Principal::Service { .. } => Ok(call.account()),
     }
 }
+
+#[cfg(test)]
+mod tests;
