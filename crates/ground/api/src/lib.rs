@@ -10,6 +10,7 @@
 mod call;
 mod codec;
 mod object_store;
+mod security_group_users;
 mod server_certificates;
 
 pub mod ec2;
@@ -20,4 +21,5 @@ pub mod sts;
 
 pub use call::{AccountId, Call, Endpoint, Identity, Principal, Protocol, Region, RequestId};
 pub use object_store::{ObjectStore, PortFuture, PutObject};
+pub use security_group_users::SecurityGroupUsers;
 pub use server_certificates::{CertificateUsers, ServerCertificate, ServerCertificates};
