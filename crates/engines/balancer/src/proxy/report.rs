@@ -15,6 +15,12 @@ use crate::access_record::{LogKey, Record, RequestLine};
 use crate::config::Frontend;
 use crate::state::Route;
 
+#[cfg(test)]
+thread_local! {
+    /// What was recorded, for tests to read.
+    pub(super) static RECORDS: std::cell::RefCell<Vec<String>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
 /// A request's beginning.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Received {
@@ -108,6 +114,8 @@ impl Report {
             user_agent: head.and_then(|head| head.user_agent(bytes)),
             tls: connection.tls,
         };
+        #[cfg(test)]
+        RECORDS.with_borrow_mut(|records| records.push(format!("{record:?}")));
         let key = LogKey { load_balancer: route.load_balancer.id, node: route.node.address };
         connection.worker.recorder.record(key, &route.load_balancer.name, &record);
     }

@@ -108,6 +108,7 @@ async fn read_more(
     if input.unread().len() >= exchange.connection.worker.shared.limits.response_head_bytes_max {
         return Err(Answer::BadGateway);
     }
+    exchange.connection.deadline.set(exchange.route.load_balancer.idle_timeout);
     poll_fn(|cx| {
         let _ = exchange.poll_upload(cx, backend);
         match flow::poll_read(cx, &mut backend.stream, input) {
