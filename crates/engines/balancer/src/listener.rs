@@ -71,25 +71,32 @@ impl Door {
 pub(crate) fn bind(address: SocketAddr, sockets: usize) -> Result<Vec<Socket>, BindError> {
     let failed = |error: io::Error| BindError { address, failure: BindFailure::from(&error) };
     // Without SO_REUSEPORT this one fails where anybody listens, while the real ones would silently share the port with
-    // another process of the same user.
+    // another process of the same user. Connections in TIME_WAIT do not count.
     let probe = open(address).map_err(failed)?;
+    probe.set_reuse_address(true).map_err(failed)?;
     probe.bind(&address.into()).map_err(failed)?;
     drop(probe);
     (0..sockets).map(|_| bind_beside(address)).collect::<io::Result<_>>().map_err(failed)
 }
 
-/// Binds one more socket to an address that we have already.
+/// Binds one more socket to an address that nobody else has.
 pub(crate) fn bind_beside(address: SocketAddr) -> io::Result<Socket> {
     let socket = open(address)?;
     socket.set_reuse_port(true)?;
-    socket.bind(&address.into())?;
+    // SO_REUSEADDR would let others bind, and then listen, before we do. It is needed only where another server's
+    // connections are in TIME_WAIT still (our own have SO_REUSEPORT).
+    if let Err(error) = socket.bind(&address.into()) {
+        if error.kind() != io::ErrorKind::AddrInUse {
+            return Err(error);
+        }
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+    }
     Ok(socket)
 }
 
 fn open(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), None)?;
-    // Else connections in TIME_WAIT keep a restarted process off its ports for a minute.
-    socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -336,3 +343,6 @@ impl Drop for Seat {
         self.worker.shared.give_seat_back();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,16 +19,18 @@ use tokio::time::Instant;
 use crate::bind_error::{BindError, BindFailure};
 use crate::config::{BackendProtocol, Config, Frontend, Listener};
 use crate::dns;
-use crate::health::{Checker, Watched};
+use crate::health::{Checker, HealthState, Watched};
 use crate::listener::{self, Door, Listening};
 use crate::plan::{self, Serves, Wanted};
 use crate::registry::Registry;
-use crate::state::{Route, Slot};
+use crate::state::{Route, Slot, TargetState};
 use crate::tls::Configs;
 use crate::worker::{Shared, WorkerHandle};
 
 /// How long a closing listener still takes connections whose handshake was under way.
 const HANDSHAKES_FINISH: Duration = Duration::from_millis(20);
+/// How long taking over from another process waits for the first health checks.
+const JUDGED_WITHIN: Duration = Duration::from_secs(10);
 /// How often draining targets are looked at, to let those go that have finished.
 const DRAINED_TICK: Duration = Duration::from_millis(250);
 /// How long what is cut at the end of draining may take to write its record.
@@ -92,9 +94,11 @@ struct Prepared {
     /// Slots whose connections shall end once they are idle, now that new ones get another.
     emptied: Vec<Arc<Slot>>,
     closing: Vec<(SocketAddr, Served)>,
-    cut: Vec<Arc<crate::state::TargetState>>,
+    cut: Vec<Arc<TargetState>>,
     watched: Vec<Watched>,
     handed_over: bool,
+    /// Sockets were inherited, from a process that serves until it is told that this one does.
+    takes_over: bool,
     errors: Vec<BindError>,
 }
 
@@ -108,16 +112,20 @@ impl Publisher {
             Ok(prepared) => prepared,
             Err(errors) => return Err(errors),
         };
+        // Before anything is accepted or closed, so that whoever takes over knows soon who serves.
+        if let Some(dns) = &self.dns {
+            dns.publish(prepared.watched.clone());
+        }
+        self.checker.publish(prepared.watched.clone());
+        if prepared.takes_over {
+            self.wait_until_judged(&prepared.watched).await;
+        }
         self.open(prepared.opening).await;
         self.close(prepared.closing, prepared.handed_over).await;
         prepared.emptied.iter().for_each(|slot| slot.set(None));
         prepared.cut.iter().for_each(|target| target.cut_off());
         self.shared.changed();
         self.draining_began.notify_one();
-        if let Some(dns) = &self.dns {
-            dns.publish(prepared.watched.clone());
-        }
-        self.checker.publish(prepared.watched);
         if prepared.errors.is_empty() { Ok(()) } else { Err(prepared.errors) }
     }
 
@@ -132,6 +140,7 @@ impl Publisher {
         let serving = tables.served.iter().map(|(address, served)| (*address, served.serves));
         let plan = plan::plan(&serving.collect(), config);
         let applied = tables.registry.apply(config, now);
+        let had_inherited = !tables.inherited.is_empty();
         let mut prepared = Prepared { cut: applied.cut, handed_over: tables.handed_over, ..Prepared::default() };
         prepared.opening.resize_with(self.workers.len(), Vec::new);
         let duplicate = |address: &SocketAddr| BindError { address: *address, failure: BindFailure::Duplicate };
@@ -144,6 +153,7 @@ impl Publisher {
         plan.open.iter().for_each(|wanted| self.begin(tables, config, wanted, &mut prepared));
         let close = plan.close.iter().filter_map(|address| tables.served.remove_entry(address));
         prepared.closing.extend(close);
+        prepared.takes_over = had_inherited;
         // Nobody claims them any more; the process that gave them has been told to finish with them.
         tables.inherited.clear();
         prepared.watched = watched(&tables.registry);
@@ -202,6 +212,26 @@ impl Publisher {
                 tables.served.insert(wanted.address, served);
             }
             Err(error) => prepared.errors.push(error),
+        }
+    }
+
+    /// Waits until every target was checked, within bounds: until then its node would answer 503.
+    async fn wait_until_judged(&self, watched: &[Watched]) {
+        let mut changes = self.shared.health.subscribe();
+        let all_judged = async {
+            let mut targets = watched.iter().flat_map(|watched| watched.targets.iter());
+            let is_unknown = |target: &&Arc<TargetState>| self.checker.judgement(target).state == HealthState::Unknown;
+            let mut unknown = targets.find(is_unknown);
+            while let Some(target) = unknown {
+                if !is_unknown(&target) {
+                    unknown = targets.find(is_unknown);
+                } else if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(JUDGED_WITHIN, all_judged).await.is_err() {
+            tracing::warn!("taking over although some targets were not checked yet");
         }
     }
 
