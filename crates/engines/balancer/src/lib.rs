@@ -21,7 +21,7 @@ mod metrics;
 mod plan;
 mod pool;
 mod proxy;
-mod proxy_protocol;
+pub mod proxy_protocol;
 mod publisher;
 mod registry;
 mod state;

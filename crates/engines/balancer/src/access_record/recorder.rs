@@ -83,6 +83,18 @@ impl Recorder {
         (Self { state: Arc::clone(&state), bell }, Source(state))
     }
 
+    /// One that no spool empties.
+    #[cfg(test)]
+    pub(crate) fn of_test() -> Self {
+        Self::new(Arc::default()).0
+    }
+
+    /// What it has noted, as it will stand in the log.
+    #[cfg(test)]
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.state.lock().lines.bytes).into_owned()
+    }
+
     /// Notes a request or TCP connection that has ended. Never waits.
     pub(crate) fn record(&self, key: LogKey, load_balancer: &str, record: &Record<'_>) {
         let state = &mut *self.state.lock();
