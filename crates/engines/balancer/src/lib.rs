@@ -42,6 +42,6 @@ pub use config::{
     TlsPolicy,
 };
 pub use dns::DnsOptions;
-pub use health::{HealthState, TargetHealth};
+pub use health::{HealthReason, HealthState, TargetHealth};
 pub use stats::{NodeStats, TargetStats};
 pub use tls::{CertificateError, check_certificate, suite_is_supported};
