@@ -346,3 +346,19 @@ fn publishing_while_everybody_asks_drops_nothing() {
     });
     assert!(asked.load(Ordering::SeqCst) > 100);
 }
+
+#[test]
+fn an_address_that_goes_to_another_protocol_serves_the_new_one_and_ends_the_old() {
+    let fixture = Fixture::start("127.71.0.17");
+    let mut before = Client::connect(fixture.address).unwrap();
+    assert_eq!(before.get("/").unwrap().status(), 200);
+    let port = fixture.backend.address.port();
+    let listeners = [tcp_listener(fixture.address.port(), port)];
+    let tcp = load_balancer(1, fixture.address.ip(), listeners, [target(1, fixture.backend.address.ip())]);
+    fixture.lab.publish([tcp]);
+    assert_eq!(before.stream.read(&mut [0]).unwrap(), 0);
+    // A relay of bytes passes on what an HTTP listener would answer with 400.
+    let mut after = Client::connect(fixture.address).unwrap();
+    after.stream.get_mut().write_all(b"GET /4 HTTP/1.1\r\nhost : test\r\n\r\n").unwrap();
+    assert_eq!(after.response().unwrap().status(), 200);
+}

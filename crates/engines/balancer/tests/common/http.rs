@@ -27,6 +27,18 @@ impl Message {
     }
 }
 
+/// A message whose head came, but not all of its body.
+#[derive(Debug)]
+pub struct CutBody(pub io::Error);
+
+impl std::fmt::Display for CutBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the body is cut: {}", self.0)
+    }
+}
+
+impl std::error::Error for CutBody {}
+
 /// Reads a message; `None` when the other side ended before its first byte. A message that is cut is an error.
 pub fn read_message(stream: &mut impl BufRead) -> io::Result<Option<Message>> {
     let Some(start) = read_line(stream)? else { return Ok(None) };
@@ -40,7 +52,7 @@ pub fn read_message(stream: &mut impl BufRead) -> io::Result<Option<Message>> {
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
     let mut message = Message { start, headers, body: Vec::new() };
-    message.body = read_body(stream, &message)?;
+    message.body = read_body(stream, &message).map_err(|error| io::Error::other(CutBody(error)))?;
     Ok(Some(message))
 }
 
