@@ -27,6 +27,17 @@ thread_local! {
     static OPEN: Cell<usize> = const { Cell::new(0) };
 }
 
+#[cfg(test)]
+thread_local! {
+    static SPLICED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Bytes that went through pipes in this thread.
+#[cfg(test)]
+pub(super) fn spliced() -> usize {
+    SPLICED.get()
+}
+
 /// A pipe in use.
 pub(super) struct Pipe {
     /// Where bytes come out, and where they go in.
@@ -107,6 +118,8 @@ impl Pipe {
             match moved {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 moved => {
+                    #[cfg(test)]
+                    SPLICED.set(SPLICED.get() + moved.as_ref().unwrap_or(&0));
                     self.held -= moved.as_ref().unwrap_or(&0);
                     return Poll::Ready(moved);
                 }

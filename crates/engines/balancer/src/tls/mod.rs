@@ -12,7 +12,7 @@ mod session;
 mod stream;
 mod suites;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod verifier;
 
 use std::io;

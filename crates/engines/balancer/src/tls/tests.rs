@@ -13,9 +13,9 @@ use super::*;
 use crate::config::{Certificate, PrivateKey, Tls, TlsPolicy};
 
 const LONG: Duration = Duration::from_secs(20);
-const ECDSA: &rcgen::SignatureAlgorithm = &rcgen::PKCS_ECDSA_P256_SHA256;
+pub(crate) const ECDSA: &rcgen::SignatureAlgorithm = &rcgen::PKCS_ECDSA_P256_SHA256;
 
-fn certificate(algorithm: &'static rcgen::SignatureAlgorithm) -> Arc<Certificate> {
+pub(crate) fn certificate(algorithm: &'static rcgen::SignatureAlgorithm) -> Arc<Certificate> {
     let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
     let params = rcgen::CertificateParams::new(vec!["example.com".to_owned()]).unwrap();
     let certificate = params.self_signed(&key).unwrap();
@@ -35,13 +35,13 @@ fn configs() -> Configs {
     Configs::new(Arc::new(SystemClock))
 }
 
-fn modern(certificate: &Arc<Certificate>) -> Tls {
+pub(crate) fn modern(certificate: &Arc<Certificate>) -> Tls {
     let policy = policy(&["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"], true, true);
     Tls { certificate: Arc::clone(certificate), policy }
 }
 
 /// Client and server that have met over TCP only.
-async fn sockets() -> (TcpStream, TcpStream) {
+pub(crate) async fn sockets() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     (client, listener.accept().await.unwrap().0)
@@ -54,7 +54,7 @@ async fn handshakes(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> B
     tokio::join!(connect(client_tcp, Arc::clone(client), LONG), accept(server_tcp, Arc::clone(server), LONG))
 }
 
-async fn streams(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> (Stream, Stream) {
+pub(crate) async fn streams(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> (Stream, Stream) {
     let (client, server) = handshakes(client, server).await;
     (client.unwrap(), server.unwrap().0)
 }
