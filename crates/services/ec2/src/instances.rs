@@ -16,7 +16,7 @@ use crate::network::zone_id;
 use crate::paging::Page;
 use crate::place::{Layout, Place, is_well_formed};
 use crate::rows::{MACHINES, MachineRow};
-use crate::tags;
+use crate::tags::Loaded;
 
 /// EC2's code of the state `running`.
 const RUNNING: i32 = 16;
@@ -128,9 +128,11 @@ pub(crate) fn describe(
     let filters = Filters::parse(input.filters, KNOWN)?;
     let page = Page::parse(input.max_results, input.next_token.as_deref())?;
     let rows = rows(view, place, &input.instance_ids, &page)?;
+    let loaded = Loaded::load(view, place, "i", !input.instance_ids.is_empty())?;
     let mut instances = Vec::new();
     for row in &rows {
-        let instance = instance(view, layout, place, row)?;
+        let tags = loaded.of(view, place, id_in(&row.key))?;
+        let instance = instance(layout, place, row, tags);
         if filters.pass(&instance.tags, |name| values(place, &instance, name)) {
             instances.push(instance);
         }
@@ -149,9 +151,10 @@ pub(crate) fn describe_status(
 ) -> Result<DescribeInstanceStatusOutput, Refusal> {
     let filters = Filters::parse(input.filters, KNOWN_OF_STATUS)?;
     let page = Page::parse(input.max_results, input.next_token.as_deref())?;
+    let loaded = Loaded::load(view, place, "i", !input.instance_ids.is_empty())?;
     let mut statuses = Vec::new();
     for row in rows(view, place, &input.instance_ids, &page)? {
-        let tags = tags::of(view, place, id_in(&row.key))?;
+        let tags = loaded.of(view, place, id_in(&row.key))?;
         let zone_id = zone_id_of(layout, &row.value.zone);
         let unchecked =
             || Some(InstanceStatusSummary { status: Some("not-applicable".to_owned()), ..Default::default() });
@@ -204,7 +207,7 @@ fn rows(view: &View<'_>, place: &Place, ids: &[String], page: &Page) -> Result<V
     if missing.is_empty() { Ok(found) } else { Err(Refusal::NotFound { kind: "i", ids: missing }) }
 }
 
-fn instance(view: &View<'_>, layout: &Layout, place: &Place, row: &Row<MachineRow>) -> Result<Instance, Refusal> {
+fn instance(layout: &Layout, place: &Place, row: &Row<MachineRow>, tags: Vec<Tag>) -> Instance {
     let MachineRow { address, zone, added_at_ms } = &row.value;
     let id = id_in(&row.key);
     let (private_ip_address, ipv6_address) = match address {
@@ -217,7 +220,7 @@ fn instance(view: &View<'_>, layout: &Layout, place: &Place, row: &Row<MachineRo
         tenancy: Some("default".to_owned()),
         ..Placement::default()
     };
-    Ok(Instance {
+    Instance {
         instance_id: Some(id.to_owned()),
         ipv6_address,
         launch_time: Some(EpochMs(i64::try_from(*added_at_ms).unwrap_or(i64::MAX))),
@@ -227,10 +230,10 @@ fn instance(view: &View<'_>, layout: &Layout, place: &Place, row: &Row<MachineRo
         security_groups: default_groups(place),
         state: Some(running()),
         subnet_id: Some(place.subnet_id(zone)),
-        tags: tags::of(view, place, id)?,
+        tags,
         vpc_id: Some(place.vpc_id()),
         ..Instance::default()
-    })
+    }
 }
 
 fn running() -> InstanceState {

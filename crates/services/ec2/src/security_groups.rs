@@ -14,7 +14,7 @@ use crate::paging::Page;
 use crate::place::{Place, is_well_formed};
 use crate::rows::{GROUPS, GroupRow, Rule, RuleRow, Source};
 use crate::rules::{self, DESCRIPTION_CHARACTERS_MAX, GroupName};
-use crate::tags;
+use crate::tags::{self, Loaded};
 
 /// AWS's quota: security groups in a region.
 pub(crate) const GROUPS_MAX: usize = 2_500;
@@ -304,9 +304,11 @@ pub(crate) fn describe(
         groups.dedup_by(|a, b| a.id == b.id);
         groups
     };
+    let few = !(input.group_ids.is_empty() && input.group_names.is_empty());
+    let loaded = Loaded::load(view, place, "sg", few)?;
     let mut described = Vec::with_capacity(groups.len());
     for group in groups {
-        let tags = tags::of(view, place, &group.id)?;
+        let tags = loaded.of(view, place, &group.id)?;
         if filters.pass(&tags, |name| values(place, &group, name)) {
             described.push(security_group(place, group, tags));
         }

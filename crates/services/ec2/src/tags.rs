@@ -4,6 +4,8 @@
 //! - A tag hangs on something that is there; it goes when that goes.
 //! - A resource has at most [`TAGS_MAX`] tags, each within AWS's lengths.
 
+use std::collections::BTreeMap;
+
 use api::ec2::{DescribeTagsInput, DescribeTagsOutput, Tag, TagDescription, TagSpecification};
 use store::{Scan, StoreError, Transaction, View};
 
@@ -36,6 +38,34 @@ pub(crate) fn of(view: &View<'_>, place: &Place, resource: &str) -> Result<Vec<T
         Tag { key, value: Some(row.value.value) }
     };
     Ok(rows.into_iter().map(tag).collect())
+}
+
+/// The tags of many resources: of these few one by one, of all at once.
+pub(crate) struct Loaded(Option<BTreeMap<String, Vec<Tag>>>);
+
+impl Loaded {
+    /// Those of all resources whose ids begin with `kind`, read in one go; or, for a few, nothing yet.
+    pub(crate) fn load(view: &View<'_>, place: &Place, kind: &str, few: bool) -> Result<Self, StoreError> {
+        if few {
+            return Ok(Self(None));
+        }
+        let prefix = place.prefix();
+        let mut all: BTreeMap<String, Vec<Tag>> = BTreeMap::new();
+        for row in view.scan(&TAGS, &Scan::prefix(&format!("{prefix}{kind}-")))? {
+            let Some((id, key)) = row.key[prefix.len()..].split_once('\0') else { continue };
+            let tag = Tag { key: Some(key.to_owned()), value: Some(row.value.value) };
+            all.entry(id.to_owned()).or_default().push(tag);
+        }
+        Ok(Self(Some(all)))
+    }
+
+    /// One resource's.
+    pub(crate) fn of(&self, view: &View<'_>, place: &Place, resource: &str) -> Result<Vec<Tag>, StoreError> {
+        match &self.0 {
+            Some(all) => Ok(all.get(resource).cloned().unwrap_or_default()),
+            None => of(view, place, resource),
+        }
+    }
 }
 
 /// Puts tags on a resource, over those of the same keys.
