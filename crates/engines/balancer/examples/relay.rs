@@ -56,7 +56,12 @@ fn config(listen: SocketAddr, targets: &[SocketAddr]) -> Config {
         name: "relay".into(),
         dns_names: Vec::new(),
         nodes: vec![Node { zone: zone.clone(), address: listen.ip() }],
-        listeners: vec![Arc::new(Listener { port: listen.port(), frontend: Frontend::Http, backend, stickiness: None })],
+        listeners: vec![Arc::new(Listener {
+            port: listen.port(),
+            frontend: Frontend::Http,
+            backend,
+            stickiness: None,
+        })],
         targets: targets.iter().enumerate().map(target).collect(),
         health_check: HealthCheck {
             kind: HealthCheckKind::Tcp,
