@@ -202,7 +202,9 @@ fn fail_servers(run: &Run, servers: &[Mutex<Option<Backend>>], chance: &mut Chan
             2 => guard.as_ref().unwrap().set(Mode::BreakOff),
             _ => guard.as_ref().unwrap().set(Mode::Close),
         }
-        std::thread::sleep(Duration::from_millis(100 + chance.below(400)));
+        // Now and then longer than the balancer waits for an answer.
+        let patience = if how == 1 && chance.below(3) == 0 { IDLE_TIMEOUT } else { Duration::ZERO };
+        std::thread::sleep(patience + Duration::from_millis(100 + chance.below(400)));
         match guard.as_ref() {
             Some(server) => server.set(Mode::Answer),
             None => {
@@ -400,6 +402,12 @@ fn whatever_fails_no_byte_is_wrong_and_nothing_is_lost_but_what_was_at_a_failing
     });
     report(&run, published, slowest);
     assert_eq!(lab.panics(), 0);
+    eventually("nothing is counted that is over", || {
+        lab.stats().iter().all(|node| {
+            let under_way = node.targets.iter().map(|target| target.outstanding).sum::<u64>();
+            node.active_connections + node.surge_queue_length + under_way == 0
+        })
+    });
 }
 
 fn report(run: &Run, published: u64, slowest: Duration) {
