@@ -230,7 +230,16 @@ fn admit(worker: &Rc<Worker>, door: &Door, mut seat: Seat, stream: TcpStream, pe
     };
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let local = local_address(door, &stream);
-    tokio::task::spawn_local(connection(Rc::clone(worker), seat, slot, kind, stream, peer, local));
+    match kind {
+        // Spawned as it is: what else a task holds, each idle connection would hold.
+        Kind::Http(None) => {
+            let stream = Stream::Plain(stream);
+            tokio::task::spawn_local(proxy::serve(Rc::clone(worker), slot, seat, stream, (peer, local), None));
+        }
+        kind => {
+            tokio::task::spawn_local(connection(Rc::clone(worker), seat, slot, kind, stream, peer, local));
+        }
+    }
 }
 
 /// Asks the kernel only where the listener's address does not say it.
@@ -274,8 +283,6 @@ async fn connection(
     peer: SocketAddr,
     local: SocketAddr,
 ) {
-    // Lives as long as the connection; says in its drop when a panic ended it.
-    let _seat = seat;
     let (server_tls, http) = match kind {
         Kind::Http(tls) => (tls, true),
         Kind::Tcp(tls) => (tls, false),
@@ -292,21 +299,12 @@ async fn connection(
             }
         }
     };
-    serve(worker, slot, http, stream, peer, local, tls).await;
-}
-
-async fn serve(
-    worker: Rc<Worker>,
-    slot: Arc<Slot>,
-    http: bool,
-    stream: Stream,
-    peer: SocketAddr,
-    local: SocketAddr,
-    tls: Option<TlsInfo>,
-) {
+    // The seat lives as long as the connection; it says in its drop when a panic ended it.
     if http {
-        proxy::serve(worker, slot, stream, peer, local, tls).await;
+        // A task of its own, so that nothing of this one stays while the connection idles.
+        tokio::task::spawn_local(proxy::serve(worker, slot, seat, stream, (peer, local), tls));
     } else {
+        let _seat = seat;
         tcp::serve(worker, slot, stream, peer, local, tls).await;
     }
 }

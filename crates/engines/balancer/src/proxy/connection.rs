@@ -30,8 +30,8 @@ use crate::state::{Slot, TargetState};
 use crate::stream::Stream;
 use crate::worker::Worker;
 
-/// A connection that has been idle for so long gives back what serving requests needs.
-const LINGER: Duration = Duration::from_secs(1);
+/// A connection that has been idle for so long (a sweep of the deadlines) gives back what serving requests needs.
+const LINGER: Duration = Duration::from_millis(1);
 
 /// How long, and for how many bytes, we go on reading from a client that was told that its connection is closed:
 /// closing at once would make its system discard our answer.
@@ -114,61 +114,58 @@ impl Connection {
         }
     }
 
-    /// Waits for the next request's first bytes. False if the connection has to end.
-    pub(super) async fn readable(&mut self) -> bool {
+    /// Waits for the next request's first bytes. `None` if the connection has to end.
+    pub(super) async fn first_bytes(&mut self) -> Option<Buffer> {
         self.deadline.set_at(self.idle_until);
         poll_fn(|cx| {
             if self.is_leaving() {
-                return Poll::Ready(false);
+                return Poll::Ready(None);
             }
-            if let Poll::Ready(result) = self.client.poll_read_ready(cx) {
-                return Poll::Ready(result.is_ok());
+            match self.poll_first_bytes(cx) {
+                Poll::Ready(read) => Poll::Ready(read.unwrap_or(None)),
+                Poll::Pending if self.deadline.is_due(cx) => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
             }
-            if self.deadline.is_due(cx) { Poll::Ready(false) } else { Poll::Pending }
         })
         .await
     }
 
-    /// Serves requests until there are none for a while.
-    pub(super) async fn serve_requests(&mut self) -> Next {
-        let mut rest = None;
+    /// Serves the request that `input` begins, and those that follow, until there are none for a while.
+    pub(super) async fn serve_requests(&mut self, mut input: Buffer) -> Next {
         loop {
-            let (input, received) = match self.first_bytes(rest.take()).await {
-                Ok(first) => first,
-                Err(next) => return next,
-            };
-            match self.serve_request(input, received).await {
-                (After::Keep, left) => rest = left,
+            let received = Received { at: Instant::now() };
+            let rest = match self.serve_request(input, received).await {
+                (After::Keep, rest) => rest,
                 (After::Close, _) => return Next::Close,
                 (After::CloseGently, _) => {
                     self.close_gently = true;
                     return Next::Close;
                 }
-            }
+            };
             self.idle_until = self.worker.deadlines.now().after(idle_timeout(&self.slot));
+            input = match rest {
+                Some(rest) if !self.is_leaving() => rest,
+                Some(_) => return Next::Close,
+                None => match self.next_bytes().await {
+                    Ok(input) => input,
+                    Err(next) => return next,
+                },
+            };
         }
     }
 
-    /// Waits for the first bytes of the next request.
-    async fn first_bytes(&mut self, rest: Option<Buffer>) -> Result<(Buffer, Received), Next> {
-        if let Some(rest) = rest {
-            if self.is_leaving() {
-                return Err(Next::Close);
-            }
-            return Ok((rest, Received { at: Instant::now() }));
-        }
-        let linger_until = self.worker.deadlines.now().after(LINGER).min(self.idle_until);
-        self.deadline.set_at(linger_until);
+    /// Waits a moment for the first bytes of the next request.
+    async fn next_bytes(&mut self) -> Result<Buffer, Next> {
+        self.deadline.set_at(self.worker.deadlines.now().after(LINGER).min(self.idle_until));
         poll_fn(|cx| {
             if self.is_leaving() {
                 return Poll::Ready(Err(Next::Close));
             }
             match self.poll_first_bytes(cx) {
-                Poll::Ready(Ok(Some(input))) => Poll::Ready(Ok((input, Received { at: Instant::now() }))),
+                Poll::Ready(Ok(Some(input))) => Poll::Ready(Ok(input)),
                 Poll::Ready(_) => Poll::Ready(Err(Next::Close)),
-                Poll::Pending if !self.deadline.is_due(cx) => Poll::Pending,
-                Poll::Pending if linger_until < self.idle_until => Poll::Ready(Err(Next::Idle)),
-                Poll::Pending => Poll::Ready(Err(Next::Close)),
+                Poll::Pending if self.deadline.is_due(cx) => Poll::Ready(Err(Next::Idle)),
+                Poll::Pending => Poll::Pending,
             }
         })
         .await
@@ -281,11 +278,13 @@ impl Connection {
         None
     }
 
+    /// Whether more is to be done for the connection's end than to drop it.
+    pub(super) fn needs_farewell(&self) -> bool {
+        self.close_gently || self.client.plain().is_none()
+    }
+
     /// Ends the connection: in TLS with a farewell, and patiently if the client may still be sending.
     pub(super) async fn close(&mut self) {
-        if !self.close_gently && self.client.plain().is_some() {
-            return;
-        }
         self.deadline.set(CLOSING);
         let mut left = if self.close_gently { CLOSING_BYTES_MAX } else { 0 };
         let mut is_shut = false;

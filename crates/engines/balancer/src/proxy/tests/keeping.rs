@@ -243,7 +243,7 @@ async fn the_state_of_an_idle_connection_is_small() {
     let world = World::new();
     let (ours, _theirs) = tokio::io::duplex(1);
     let future =
-        super::super::serve(world.worker.clone(), world.slot.clone(), Stream::Duplex(ours), CLIENT, NODE, None);
+        super::super::serve(world.worker.clone(), world.slot.clone(), (), Stream::Duplex(ours), (CLIENT, NODE), None);
     let bytes = std::mem::size_of_val(&future);
-    assert!(bytes <= 512, "{bytes}");
+    assert!(bytes <= 320, "{bytes}");
 }

@@ -150,7 +150,7 @@ impl World {
     fn client(&self) -> Peer {
         let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
         let (worker, slot) = (self.worker.clone(), self.slot.clone());
-        let task = tokio::task::spawn_local(super::serve(worker, slot, Stream::Duplex(ours), CLIENT, NODE, None));
+        let task = tokio::task::spawn_local(super::serve(worker, slot, (), Stream::Duplex(ours), (CLIENT, NODE), None));
         Peer { stream: theirs, heard: Vec::new(), task: Some(task) }
     }
 
