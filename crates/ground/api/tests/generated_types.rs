@@ -5,14 +5,9 @@
     reason = "clippy.toml allows it in tests, but does not see helpers of an integration test"
 )]
 
-use api::sqs::*;
 use wire::json::{self, JsonWriter};
-use wire::schema::{Operation, Shape, Structure};
+use wire::schema::{Shape, Structure};
 use wire::value::Value;
-
-fn operation(name: &str) -> &'static Operation {
-    SERVICE.operation(name).unwrap()
-}
 
 /// A document with a value for every member, each different from all others. Written as our writer writes it: members in
 /// the schema's order, keys sorted, no spaces.
@@ -52,51 +47,131 @@ fn assert_agrees<T: Value>(structure: &'static Structure) {
 }
 
 macro_rules! every_input_and_output {
-    ($($operation:literal: $input:ty $(=> $output:ty)?;)*) => {
-        #[test]
-        fn every_input_is_bound_and_written_as_its_schema_says() {
-            let mut checked = 0;
-            $(
-                assert_agrees::<$input>(operation($operation).input);
-                checked += 1;
-            )*
-            assert_eq!(checked, SERVICE.operations.len());
-        }
+    ($service:ident: $($operation:ident($input:ident $(=> $output:ident)?);)*) => {
+        mod $service {
+            use api::$service::*;
+            use wire::schema::Operation;
 
-        #[test]
-        fn every_output_is_bound_and_written_as_its_schema_says() {
-            let mut checked = 0;
-            $($(
-                assert_agrees::<$output>(operation($operation).output.unwrap());
-                checked += 1;
-            )?)*
-            assert_eq!(checked, SERVICE.operations.iter().filter(|operation| operation.output.is_some()).count());
+            fn operation(name: &str) -> &'static Operation {
+                SERVICE.operation(name).unwrap()
+            }
+
+            #[test]
+            fn every_input_is_bound_and_written_as_its_schema_says() {
+                let mut checked = 0;
+                $(
+                    super::assert_agrees::<$input>(operation(stringify!($operation)).input);
+                    checked += 1;
+                )*
+                assert_eq!(checked, SERVICE.operations.len());
+            }
+
+            #[test]
+            fn every_output_is_bound_and_written_as_its_schema_says() {
+                let mut checked = 0;
+                $($(
+                    super::assert_agrees::<$output>(operation(stringify!($operation)).output.unwrap());
+                    checked += 1;
+                )?)*
+                let answering = SERVICE.operations.iter().filter(|operation| operation.output.is_some());
+                assert_eq!(checked, answering.count());
+            }
         }
     };
 }
 
 every_input_and_output! {
-    "AddPermission": AddPermissionInput;
-    "CancelMessageMoveTask": CancelMessageMoveTaskInput => CancelMessageMoveTaskOutput;
-    "ChangeMessageVisibility": ChangeMessageVisibilityInput;
-    "ChangeMessageVisibilityBatch": ChangeMessageVisibilityBatchInput => ChangeMessageVisibilityBatchOutput;
-    "CreateQueue": CreateQueueInput => CreateQueueOutput;
-    "DeleteMessage": DeleteMessageInput;
-    "DeleteMessageBatch": DeleteMessageBatchInput => DeleteMessageBatchOutput;
-    "DeleteQueue": DeleteQueueInput;
-    "GetQueueAttributes": GetQueueAttributesInput => GetQueueAttributesOutput;
-    "GetQueueUrl": GetQueueUrlInput => GetQueueUrlOutput;
-    "ListDeadLetterSourceQueues": ListDeadLetterSourceQueuesInput => ListDeadLetterSourceQueuesOutput;
-    "ListMessageMoveTasks": ListMessageMoveTasksInput => ListMessageMoveTasksOutput;
-    "ListQueueTags": ListQueueTagsInput => ListQueueTagsOutput;
-    "ListQueues": ListQueuesInput => ListQueuesOutput;
-    "PurgeQueue": PurgeQueueInput;
-    "ReceiveMessage": ReceiveMessageInput => ReceiveMessageOutput;
-    "RemovePermission": RemovePermissionInput;
-    "SendMessage": SendMessageInput => SendMessageOutput;
-    "SendMessageBatch": SendMessageBatchInput => SendMessageBatchOutput;
-    "SetQueueAttributes": SetQueueAttributesInput;
-    "StartMessageMoveTask": StartMessageMoveTaskInput => StartMessageMoveTaskOutput;
-    "TagQueue": TagQueueInput;
-    "UntagQueue": UntagQueueInput;
+    ec2:
+    AuthorizeSecurityGroupIngress(AuthorizeSecurityGroupIngressInput => AuthorizeSecurityGroupIngressOutput);
+    CreateSecurityGroup(CreateSecurityGroupInput => CreateSecurityGroupOutput);
+    CreateTags(CreateTagsInput);
+    DeleteSecurityGroup(DeleteSecurityGroupInput => DeleteSecurityGroupOutput);
+    DeleteTags(DeleteTagsInput);
+    DescribeAccountAttributes(DescribeAccountAttributesInput => DescribeAccountAttributesOutput);
+    DescribeAvailabilityZones(DescribeAvailabilityZonesInput => DescribeAvailabilityZonesOutput);
+    DescribeInstanceStatus(DescribeInstanceStatusInput => DescribeInstanceStatusOutput);
+    DescribeInstances(DescribeInstancesInput => DescribeInstancesOutput);
+    DescribeRegions(DescribeRegionsInput => DescribeRegionsOutput);
+    DescribeSecurityGroups(DescribeSecurityGroupsInput => DescribeSecurityGroupsOutput);
+    DescribeSubnets(DescribeSubnetsInput => DescribeSubnetsOutput);
+    DescribeTags(DescribeTagsInput => DescribeTagsOutput);
+    DescribeVpcs(DescribeVpcsInput => DescribeVpcsOutput);
+    RevokeSecurityGroupIngress(RevokeSecurityGroupIngressInput => RevokeSecurityGroupIngressOutput);
+}
+
+every_input_and_output! {
+    elb:
+    AddTags(AddTagsInput => AddTagsOutput);
+    ApplySecurityGroupsToLoadBalancer(ApplySecurityGroupsToLoadBalancerInput => ApplySecurityGroupsToLoadBalancerOutput);
+    AttachLoadBalancerToSubnets(AttachLoadBalancerToSubnetsInput => AttachLoadBalancerToSubnetsOutput);
+    ConfigureHealthCheck(ConfigureHealthCheckInput => ConfigureHealthCheckOutput);
+    CreateAppCookieStickinessPolicy(CreateAppCookieStickinessPolicyInput => CreateAppCookieStickinessPolicyOutput);
+    CreateLBCookieStickinessPolicy(CreateLBCookieStickinessPolicyInput => CreateLBCookieStickinessPolicyOutput);
+    CreateLoadBalancer(CreateLoadBalancerInput => CreateLoadBalancerOutput);
+    CreateLoadBalancerListeners(CreateLoadBalancerListenersInput => CreateLoadBalancerListenersOutput);
+    CreateLoadBalancerPolicy(CreateLoadBalancerPolicyInput => CreateLoadBalancerPolicyOutput);
+    DeleteLoadBalancer(DeleteLoadBalancerInput => DeleteLoadBalancerOutput);
+    DeleteLoadBalancerListeners(DeleteLoadBalancerListenersInput => DeleteLoadBalancerListenersOutput);
+    DeleteLoadBalancerPolicy(DeleteLoadBalancerPolicyInput => DeleteLoadBalancerPolicyOutput);
+    DeregisterInstancesFromLoadBalancer(DeregisterInstancesFromLoadBalancerInput => DeregisterInstancesFromLoadBalancerOutput);
+    DescribeAccountLimits(DescribeAccountLimitsInput => DescribeAccountLimitsOutput);
+    DescribeInstanceHealth(DescribeInstanceHealthInput => DescribeInstanceHealthOutput);
+    DescribeLoadBalancerAttributes(DescribeLoadBalancerAttributesInput => DescribeLoadBalancerAttributesOutput);
+    DescribeLoadBalancerPolicies(DescribeLoadBalancerPoliciesInput => DescribeLoadBalancerPoliciesOutput);
+    DescribeLoadBalancerPolicyTypes(DescribeLoadBalancerPolicyTypesInput => DescribeLoadBalancerPolicyTypesOutput);
+    DescribeLoadBalancers(DescribeLoadBalancersInput => DescribeLoadBalancersOutput);
+    DescribeTags(DescribeTagsInput => DescribeTagsOutput);
+    DetachLoadBalancerFromSubnets(DetachLoadBalancerFromSubnetsInput => DetachLoadBalancerFromSubnetsOutput);
+    DisableAvailabilityZonesForLoadBalancer(DisableAvailabilityZonesForLoadBalancerInput => DisableAvailabilityZonesForLoadBalancerOutput);
+    EnableAvailabilityZonesForLoadBalancer(EnableAvailabilityZonesForLoadBalancerInput => EnableAvailabilityZonesForLoadBalancerOutput);
+    ModifyLoadBalancerAttributes(ModifyLoadBalancerAttributesInput => ModifyLoadBalancerAttributesOutput);
+    RegisterInstancesWithLoadBalancer(RegisterInstancesWithLoadBalancerInput => RegisterInstancesWithLoadBalancerOutput);
+    RemoveTags(RemoveTagsInput => RemoveTagsOutput);
+    SetLoadBalancerListenerSSLCertificate(SetLoadBalancerListenerSSLCertificateInput => SetLoadBalancerListenerSSLCertificateOutput);
+    SetLoadBalancerPoliciesForBackendServer(SetLoadBalancerPoliciesForBackendServerInput => SetLoadBalancerPoliciesForBackendServerOutput);
+    SetLoadBalancerPoliciesOfListener(SetLoadBalancerPoliciesOfListenerInput => SetLoadBalancerPoliciesOfListenerOutput);
+}
+
+every_input_and_output! {
+    iam:
+    DeleteServerCertificate(DeleteServerCertificateInput);
+    GetServerCertificate(GetServerCertificateInput => GetServerCertificateOutput);
+    ListServerCertificateTags(ListServerCertificateTagsInput => ListServerCertificateTagsOutput);
+    ListServerCertificates(ListServerCertificatesInput => ListServerCertificatesOutput);
+    TagServerCertificate(TagServerCertificateInput);
+    UntagServerCertificate(UntagServerCertificateInput);
+    UpdateServerCertificate(UpdateServerCertificateInput);
+    UploadServerCertificate(UploadServerCertificateInput => UploadServerCertificateOutput);
+}
+
+every_input_and_output! {
+    sqs:
+    AddPermission(AddPermissionInput);
+    CancelMessageMoveTask(CancelMessageMoveTaskInput => CancelMessageMoveTaskOutput);
+    ChangeMessageVisibility(ChangeMessageVisibilityInput);
+    ChangeMessageVisibilityBatch(ChangeMessageVisibilityBatchInput => ChangeMessageVisibilityBatchOutput);
+    CreateQueue(CreateQueueInput => CreateQueueOutput);
+    DeleteMessage(DeleteMessageInput);
+    DeleteMessageBatch(DeleteMessageBatchInput => DeleteMessageBatchOutput);
+    DeleteQueue(DeleteQueueInput);
+    GetQueueAttributes(GetQueueAttributesInput => GetQueueAttributesOutput);
+    GetQueueUrl(GetQueueUrlInput => GetQueueUrlOutput);
+    ListDeadLetterSourceQueues(ListDeadLetterSourceQueuesInput => ListDeadLetterSourceQueuesOutput);
+    ListMessageMoveTasks(ListMessageMoveTasksInput => ListMessageMoveTasksOutput);
+    ListQueueTags(ListQueueTagsInput => ListQueueTagsOutput);
+    ListQueues(ListQueuesInput => ListQueuesOutput);
+    PurgeQueue(PurgeQueueInput);
+    ReceiveMessage(ReceiveMessageInput => ReceiveMessageOutput);
+    RemovePermission(RemovePermissionInput);
+    SendMessage(SendMessageInput => SendMessageOutput);
+    SendMessageBatch(SendMessageBatchInput => SendMessageBatchOutput);
+    SetQueueAttributes(SetQueueAttributesInput);
+    StartMessageMoveTask(StartMessageMoveTaskInput => StartMessageMoveTaskOutput);
+    TagQueue(TagQueueInput);
+    UntagQueue(UntagQueueInput);
+}
+
+every_input_and_output! {
+    sts:
+    GetCallerIdentity(GetCallerIdentityInput => GetCallerIdentityOutput);
 }

@@ -68,7 +68,7 @@ async fn what_another_process_registers_or_removes_is_seen_at_the_next_look() {
     platform.ec2 = ec2::Ec2::open(options).unwrap();
     platform.machines = ec2::Machines::open(open(), clock, ids, zones, region).unwrap();
     let id = platform.add("10.0.0.5", "us-east-1a", None);
-    assert_eq!(ids_where(&platform, vec![]).await, [id.clone()]);
+    assert_eq!(ids_where(&platform, vec![]).await, std::slice::from_ref(&id));
     assert!(platform.machines.remove(platform.account(), &id).unwrap());
     assert_eq!(ids_where(&platform, vec![]).await, Vec::<String>::new());
 }
