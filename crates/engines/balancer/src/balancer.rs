@@ -210,13 +210,18 @@ impl Balancer {
     /// # Errors
     /// No file descriptors are left.
     pub fn listening(&self) -> io::Result<Vec<ListeningSocket>> {
-        let mut tables = self.inner.tables.lock();
+        let tables = self.inner.tables.lock();
         let duplicate = |(address, socket): (SocketAddr, &listener::Listening)| {
             socket.try_clone().map(|socket| ListeningSocket { address, fd: socket.into() })
         };
         let sockets = tables.listening().map(duplicate).collect::<io::Result<_>>()?;
-        tables.handed_over = true;
+        self.inner.shared.handed_over.store(true, Ordering::SeqCst);
         Ok(sockets)
+    }
+
+    /// Nobody took what [`Balancer::listening`] gave: all connections are for this process again.
+    pub fn hand_over_failed(&self) {
+        self.inner.shared.handed_over.store(false, Ordering::SeqCst);
     }
 
     /// Stops accepting, lets requests and TCP connections finish for as long as `within`, then cuts the rest. Nothing

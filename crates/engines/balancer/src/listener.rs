@@ -132,15 +132,9 @@ pub(crate) fn stop_handshakes(listening: &TcpListener) {
     }
 }
 
-/// Accepts until `stop` is cancelled; then once more what is in the backlog.
+/// Accepts until `stop` is cancelled; then once more what is in the backlog, unless it is another process' by now.
 pub(crate) async fn accept_loop(worker: Rc<Worker>, door: Arc<Door>, listening: Listening, stop: CancellationToken) {
-    let listener = match listening.try_clone().and_then(tokio::net::TcpListener::from_std) {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::error!(address = %door.address, %error, "cannot wait for connections");
-            return;
-        }
-    };
+    let Some(listener) = register(&worker, &door, &listening, &stop).await else { return };
     loop {
         let paused = tokio::select! {
             biased;
@@ -152,7 +146,30 @@ pub(crate) async fn accept_loop(worker: Rc<Worker>, door: Arc<Door>, listening: 
             () = wait_out(&worker, paused) => {}
         }
     }
-    accept_backlog(&worker, &door, &listening);
+    if !worker.shared.handed_over.load(Ordering::SeqCst) {
+        accept_backlog(&worker, &door, &listening);
+    }
+}
+
+/// A duplicate of the socket that tokio waits for. Tried until it can be had: the kernel sends the socket its share of the
+/// connections, and another socket cannot accept them. `None` once it is to stop.
+async fn register(
+    worker: &Worker,
+    door: &Door,
+    listening: &Listening,
+    stop: &CancellationToken,
+) -> Option<tokio::net::TcpListener> {
+    loop {
+        match listening.try_clone().and_then(tokio::net::TcpListener::from_std) {
+            Ok(listener) => return Some(listener),
+            Err(error) if is_exhausted(&error) => worker.shared.accept_exhausted(door.address),
+            Err(error) => tracing::error!(address = %door.address, %error, "cannot wait for connections"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return None,
+            () = tokio::time::sleep(BACK_OFF) => {}
+        }
+    }
 }
 
 /// Why accepting pauses.

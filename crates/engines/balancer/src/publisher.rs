@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -29,6 +30,8 @@ use crate::worker::{Shared, WorkerHandle};
 
 /// How long a closing listener still takes connections whose handshake was under way.
 const HANDSHAKES_FINISH: Duration = Duration::from_millis(20);
+/// How long connections accepted last may take to send their first request, before they are closed for being idle.
+const FIRST_REQUESTS: Duration = Duration::from_millis(100);
 /// How long taking over from another process waits for the first health checks.
 const JUDGED_WITHIN: Duration = Duration::from_secs(10);
 /// How often draining targets are looked at, to let those go that have finished.
@@ -56,8 +59,6 @@ pub(crate) struct Tables {
     pub(crate) reserved: HashMap<SocketAddr, (u64, Vec<Socket>)>,
     /// Taken over from another process, and not yet claimed by a configuration.
     pub(crate) inherited: HashMap<SocketAddr, Vec<Listening>>,
-    /// Another process may have the sockets too.
-    pub(crate) handed_over: bool,
     /// Draining has begun.
     pub(crate) shutting_down: bool,
 }
@@ -96,7 +97,6 @@ struct Prepared {
     closing: Vec<(SocketAddr, Served)>,
     cut: Vec<Arc<TargetState>>,
     watched: Vec<Watched>,
-    handed_over: bool,
     /// Sockets were inherited, from a process that serves until it is told that this one does.
     takes_over: bool,
     errors: Vec<BindError>,
@@ -108,10 +108,7 @@ impl Publisher {
     /// # Errors
     /// The addresses that are not served; all others are.
     pub(crate) async fn publish(&mut self, config: &Config) -> Result<(), Vec<BindError>> {
-        let prepared = match self.prepare(config, Instant::now()) {
-            Ok(prepared) => prepared,
-            Err(errors) => return Err(errors),
-        };
+        let prepared = self.prepare(config, Instant::now())?;
         // Before anything is accepted or closed, so that whoever takes over knows soon who serves.
         if let Some(dns) = &self.dns {
             dns.publish(prepared.watched.clone());
@@ -121,7 +118,7 @@ impl Publisher {
             self.wait_until_judged(&prepared.watched).await;
         }
         self.open(prepared.opening).await;
-        self.close(prepared.closing, prepared.handed_over).await;
+        self.close(prepared.closing).await;
         prepared.emptied.iter().for_each(|slot| slot.set(None));
         prepared.cut.iter().for_each(|target| target.cut_off());
         self.shared.changed();
@@ -141,7 +138,7 @@ impl Publisher {
         let plan = plan::plan(&serving.collect(), config);
         let applied = tables.registry.apply(config, now);
         let had_inherited = !tables.inherited.is_empty();
-        let mut prepared = Prepared { cut: applied.cut, handed_over: tables.handed_over, ..Prepared::default() };
+        let mut prepared = Prepared { cut: applied.cut, ..Prepared::default() };
         prepared.opening.resize_with(self.workers.len(), Vec::new);
         let duplicate = |address: &SocketAddr| BindError { address: *address, failure: BindFailure::Duplicate };
         prepared.errors.extend(plan.duplicates.iter().map(duplicate));
@@ -244,14 +241,11 @@ impl Publisher {
     }
 
     /// Closes listeners; returns when nobody can connect any longer and whoever had connected is being served.
-    async fn close(&self, closing: Vec<(SocketAddr, Served)>, handed_over: bool) {
+    async fn close(&self, closing: Vec<(SocketAddr, Served)>) {
         if closing.is_empty() {
             return;
         }
-        if !handed_over {
-            closing.iter().flat_map(|(_, served)| &served.sockets).for_each(|socket| listener::stop_handshakes(socket));
-            tokio::time::sleep(HANDSHAKES_FINISH).await;
-        }
+        self.stop_handshakes(closing.iter().map(|(_, served)| served)).await;
         let addresses: Vec<SocketAddr> = closing.iter().map(|(address, _)| *address).collect();
         for worker in self.workers.iter() {
             worker.close(addresses.clone()).await;
@@ -259,25 +253,24 @@ impl Publisher {
         closing.iter().for_each(|(_, served)| served.door.slot().set(None));
     }
 
+    /// Lets no more clients in, but those that are at the door. Not if another process has the sockets too.
+    async fn stop_handshakes(&self, served: impl Iterator<Item = &Served>) {
+        if self.shared.handed_over.load(Ordering::SeqCst) {
+            return;
+        }
+        served.flat_map(|served| &served.sockets).for_each(|socket| listener::stop_handshakes(socket));
+        tokio::time::sleep(HANDSHAKES_FINISH).await;
+    }
+
     /// Stops accepting, lets what has begun finish for as long as `within`, and ends the workers.
     pub(crate) async fn drain(&mut self, within: Duration) {
         let deadline = Instant::now() + within;
-        let served = {
-            let mut tables = self.tables.lock();
-            tables.shutting_down = true;
-            tables.inherited.clear();
-            tables.reserved.clear();
-            let served: Vec<_> = tables.served.drain().collect();
-            served
-        };
-        let handed_over = self.tables.lock().handed_over;
-        // Routes stay: whoever has connected is served.
-        self.stop_listening(served, handed_over).await;
+        self.stop_listening().await;
         self.shared.draining.cancel();
         self.shared.changed();
         if !self.wait_until_empty(deadline).await {
             tracing::warn!(
-                connections = self.shared.connections.load(std::sync::atomic::Ordering::Relaxed),
+                connections = self.shared.connections.load(Ordering::Relaxed),
                 "draining took too long; what is left is cut"
             );
             let targets: Vec<_> = self.tables.lock().registry.all_targets().cloned().collect();
@@ -288,25 +281,35 @@ impl Publisher {
         self.shared.ended.cancel();
     }
 
-    async fn stop_listening(&self, served: Vec<(SocketAddr, Served)>, handed_over: bool) {
-        if !handed_over && !served.is_empty() {
-            served.iter().flat_map(|(_, served)| &served.sockets).for_each(|socket| listener::stop_handshakes(socket));
-            tokio::time::sleep(HANDSHAKES_FINISH).await;
+    /// Takes no more connections. Those that are open keep their routes.
+    async fn stop_listening(&self) {
+        let served: Vec<Served> = {
+            let mut tables = self.tables.lock();
+            tables.shutting_down = true;
+            tables.inherited.clear();
+            tables.reserved.clear();
+            tables.served.drain().map(|(_, served)| served).collect()
+        };
+        if served.is_empty() {
+            return;
         }
+        self.stop_handshakes(served.iter()).await;
         for worker in self.workers.iter() {
             worker.close_all().await;
         }
+        // Who connected last has not asked yet, and looks idle.
+        tokio::time::sleep(FIRST_REQUESTS).await;
     }
 
     /// False: the deadline came first.
     async fn wait_until_empty(&self, deadline: Instant) -> bool {
         loop {
             let emptied = self.shared.emptied.notified();
-            if self.shared.connections.load(std::sync::atomic::Ordering::SeqCst) == 0 {
+            if self.shared.connections.load(Ordering::SeqCst) == 0 {
                 return true;
             }
             if tokio::time::timeout_at(deadline, emptied).await.is_err() {
-                return self.shared.connections.load(std::sync::atomic::Ordering::SeqCst) == 0;
+                return self.shared.connections.load(Ordering::SeqCst) == 0;
             }
         }
     }

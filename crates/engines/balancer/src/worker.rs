@@ -10,7 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use host::{Clock, Ids};
@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     /// Rises after a route changed, a target was cut or draining began: whoever waits for long looks at it now and
     /// then, and at its own route, target and `draining` when it has risen.
     pub(crate) generation: AtomicU64,
+    /// Another process may have the listening sockets too: what nobody has accepted is for it.
+    pub(crate) handed_over: AtomicBool,
     /// Cancelled when the workers shall end, with whatever they still serve.
     pub(crate) ended: CancellationToken,
     /// Revision of the targets' health, draining included.
@@ -69,6 +71,7 @@ impl Shared {
             emptied: Notify::new(),
             draining: CancellationToken::new(),
             generation: AtomicU64::new(0),
+            handed_over: AtomicBool::new(false),
             ended: CancellationToken::new(),
             health: watch::Sender::new(0),
             panics: AtomicU64::new(0),

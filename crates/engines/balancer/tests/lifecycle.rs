@@ -269,6 +269,7 @@ fn draining_finishes_what_has_begun_and_takes_nothing_new() {
     assert!(is_refused(fixture.address));
     let errors = block_on(fixture.lab.balancer.publish(config([fixture.http()]))).unwrap_err();
     assert_eq!(errors[0].failure, BindFailure::ShuttingDown);
+    assert!(fixture.lab.reserve(&[fixture.address]).is_err_and(|e| e.failure == BindFailure::ShuttingDown));
 }
 
 #[test]
