@@ -24,7 +24,6 @@ use socket2::{Domain, SockFilter, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::access_record::TlsInfo;
 use crate::bind_error::{BindError, BindFailure};
 use crate::config::Frontend;
 use crate::state::{NodeState, Route, Slot};

@@ -4,6 +4,8 @@
 //! A few seconds by default; `MILLPOND_CHAOS_S` makes it as long as one likes, `MILLPOND_CHAOS_SEED` repeats a run's
 //! choices (not its timing).
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
 mod common;
 
 use std::collections::{BTreeMap, HashMap};

@@ -1,5 +1,7 @@
 //! What publishing, reserving, handing over and draining promise, over real sockets.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
 mod common;
 
 use std::io::{ErrorKind, Read, Write};

@@ -1,5 +1,7 @@
 //! Threads end with the handle. Alone in its process, because it counts them.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
 mod common;
 
 use common::*;
