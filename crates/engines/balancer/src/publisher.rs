@@ -409,3 +409,6 @@ fn watched(registry: &Registry) -> Vec<Watched> {
     };
     registry.entries().flat_map(of_entry).collect()
 }
+
+#[cfg(test)]
+mod tests;
