@@ -75,6 +75,7 @@ struct Inner {
     publisher: Arc<tokio::sync::Mutex<Publisher>>,
     checker: Arc<Checker>,
     spool: Spool,
+    dns_addresses: Vec<SocketAddr>,
     reservations: AtomicU64,
     workers: Arc<[WorkerHandle]>,
     /// Publishing and draining run there, so that a caller who stops waiting leaves nothing half done.
@@ -104,7 +105,10 @@ impl Balancer {
         threads.handles.push(watch_thread);
         let spool = Spool::start(options.disk, options.spool_dir, Arc::clone(&shared.clock))?;
         let checker = Arc::new(Checker::start(&watch, Arc::clone(&shared)));
-        let dns = options.dns.map(|dns| dns::start(&watch, dns, Arc::clone(&shared)).map(Arc::new)).transpose()?;
+        let takes_over = !options.inherited.is_empty();
+        let start_dns = |dns| dns::start(&watch, &dns, Arc::clone(&shared), takes_over).map(Arc::new);
+        let dns = options.dns.map(start_dns).transpose()?;
+        let dns_addresses = dns.as_ref().map_or_else(Vec::new, |dns| dns.addresses().to_vec());
         let workers = start_workers(options.worker_threads, &shared, &spool, &mut threads)?;
         let mut tables = Tables::default();
         for socket in options.inherited {
@@ -128,6 +132,7 @@ impl Balancer {
             publisher: Arc::new(tokio::sync::Mutex::new(publisher)),
             checker,
             spool,
+            dns_addresses,
             reservations: AtomicU64::new(0),
             workers,
             control,
@@ -197,6 +202,11 @@ impl Balancer {
     /// The access records that wait to be published.
     pub fn records(&self) -> Spool {
         self.inner.spool.clone()
+    }
+
+    /// Where DNS is answered, over UDP and TCP; port 0 was asked for, another is said here.
+    pub fn dns_addresses(&self) -> &[SocketAddr] {
+        &self.inner.dns_addresses
     }
 
     /// Connections that ended by a panic; anything but 0 is a defect worth a report.

@@ -111,7 +111,7 @@ impl Publisher {
         let prepared = self.prepare(config, Instant::now())?;
         // Before anything is accepted or closed, so that whoever takes over knows soon who serves.
         if let Some(dns) = &self.dns {
-            dns.publish(prepared.watched.clone());
+            dns.publish(&prepared.watched);
         }
         self.checker.publish(prepared.watched.clone());
         if prepared.takes_over {

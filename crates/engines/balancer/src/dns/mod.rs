@@ -1,30 +1,26 @@
-//! The DNS server.
+//! The DNS server: answers for load balancers' names with the addresses of nodes that can serve.
+//!
+//! Invariants:
+//! - An answer is worked out from one immutable [`Table`], which publishing swaps whole, and from the health of targets
+//!   at that moment. Nothing is locked.
+//! - Bytes from outside are answered, or not; they never end a socket's service, and what they may occupy is bounded:
+//!   datagrams are answered one after the other, TCP connections are counted and have deadlines.
+//! - Authoritative only: nothing is asked of anybody else, and names of other zones are refused.
 
-use std::io;
+mod answer;
+mod server;
+mod table;
+
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use tokio::runtime::Handle;
-
-use crate::health::Watched;
-use crate::worker::Shared;
+pub(crate) use server::{Server, start};
 
 /// Where names are answered for, and which.
 #[derive(Clone, Debug)]
 pub struct DnsOptions {
-    /// UDP and TCP are served at each.
+    /// UDP and TCP are served at each. On a machine with several addresses name those that are asked, rather than
+    /// 0.0.0.0: the system may answer from another than was asked.
     pub listen: Vec<SocketAddr>,
     /// All names below it are ours.
     pub zone: String,
-}
-
-/// Answers for load balancers' names.
-pub(crate) struct Server;
-
-pub(crate) fn start(_runtime: &Handle, _options: DnsOptions, _shared: Arc<Shared>) -> io::Result<Server> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "DNS is not there yet"))
-}
-
-impl Server {
-    pub(crate) fn publish(&self, _watched: Vec<Watched>) {}
 }
