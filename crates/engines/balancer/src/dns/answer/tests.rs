@@ -219,7 +219,7 @@ fn edns_is_answered_with_edns_and_only_then() {
 #[test]
 fn what_is_no_request_is_not_answered_and_what_is_malformed_is_called_so() {
     let (table, _) = web();
-    let mut ask = |bytes: &[u8]| answer(&table, bytes, Transport::Udp, &mut || 0);
+    let ask = |bytes: &[u8]| answer(&table, bytes, Transport::Udp, &mut || 0);
     assert_eq!(ask(b""), None);
     assert_eq!(ask(&[0; 11]), None);
     let mut response = query(WEB, RecordType::A);

@@ -4,10 +4,12 @@ use super::*;
 use crate::config::{self, DesyncMode, HealthCheck, HealthCheckKind, LoadBalancer, LoadBalancerId, Target, TargetId};
 use crate::state::NodeState;
 
+type NodeWithTargets = (Arc<NodeState>, Arc<[Arc<TargetState>]>);
+
 /// A load balancer to be found.
 pub(in crate::dns) struct Balancer {
     load_balancer: Arc<LoadBalancer>,
-    nodes: Vec<(Arc<NodeState>, Arc<[Arc<TargetState>]>)>,
+    nodes: Vec<NodeWithTargets>,
 }
 
 impl Balancer {
@@ -54,7 +56,7 @@ impl Balancer {
     }
 
     pub(in crate::dns) fn watched(&self) -> Vec<Watched> {
-        let watched = |(node, targets): &(Arc<NodeState>, Arc<[Arc<TargetState>]>)| Watched {
+        let watched = |(node, targets): &NodeWithTargets| Watched {
             load_balancer: Arc::clone(&self.load_balancer),
             node: Arc::clone(node),
             targets: Arc::clone(targets),

@@ -195,9 +195,7 @@ mod tls {
 
     #[tokio::test]
     async fn who_does_not_speak_tls_fails() {
-        let (address, _task) = super::target(b"HTTP/1.1 400 Bad Request\r\n\r\n", 100, true).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        drop(address);
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
             let (mut tcp, _) = listener.accept().await.unwrap();
