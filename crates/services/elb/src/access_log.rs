@@ -104,7 +104,7 @@ impl Elb {
                 key: key.clone(),
                 body: body.clone(),
                 content_type: Some("text/plain".to_owned()),
-                canned_acl: CANNED_ACL,
+                canned_acl: Some("bucket-owner-full-control".to_owned()),
             };
             match self.inner.object_store.put(&call, object).await {
                 Ok(()) => return Ok(()),
@@ -211,6 +211,8 @@ mod tests {
         assert_eq!(key(owner, &log, &sealed(1)), key(owner, &log, &sealed(1)));
         assert_ne!(key(owner, &log, &sealed(1)), key(owner, &log, &sealed(2)));
         // The hour that a record of 23:38 falls into ends on the next day.
-        assert!(key(owner, &log, &sealed(1)).starts_with("AWSLogs/123456789012/elasticloadbalancing/us-east-1/2014/02/16/"));
+        assert!(
+            key(owner, &log, &sealed(1)).starts_with("AWSLogs/123456789012/elasticloadbalancing/us-east-1/2014/02/16/")
+        );
     }
 }

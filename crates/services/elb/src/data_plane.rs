@@ -6,8 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use async_trait::async_trait;
-use balancer::{Balancer, BindError, Config, LoadBalancerId, NodeStats, Sealed, TargetHealth};
-use tokio::sync::watch;
+use balancer::{Balancer, BindError, Config, LoadBalancerId, Sealed, TargetHealth};
 
 /// Bound addresses, given back when dropped unless a configuration has claimed them.
 pub(crate) type Reserved = Box<dyn Send>;
@@ -18,8 +17,6 @@ pub(crate) trait DataPlane: Send + Sync + 'static {
     fn reserve(&self, addresses: &[SocketAddr]) -> Result<Reserved, BindError>;
     async fn publish(&self, config: Config) -> Result<(), Vec<BindError>>;
     fn target_health(&self, load_balancer: LoadBalancerId) -> Vec<TargetHealth>;
-    fn health_changes(&self) -> watch::Receiver<u64>;
-    fn stats(&self) -> Vec<NodeStats>;
     async fn seal(&self, load_balancer: LoadBalancerId) -> io::Result<Vec<Sealed>>;
     async fn sealed(&self) -> io::Result<Vec<Sealed>>;
     async fn read(&self, sealed: &Sealed) -> io::Result<Vec<u8>>;
@@ -38,14 +35,6 @@ impl DataPlane for Balancer {
 
     fn target_health(&self, load_balancer: LoadBalancerId) -> Vec<TargetHealth> {
         Balancer::target_health(self, load_balancer)
-    }
-
-    fn health_changes(&self) -> watch::Receiver<u64> {
-        Balancer::health_changes(self)
-    }
-
-    fn stats(&self) -> Vec<NodeStats> {
-        Balancer::stats(self)
     }
 
     async fn seal(&self, load_balancer: LoadBalancerId) -> io::Result<Vec<Sealed>> {

@@ -427,9 +427,7 @@ pub(crate) fn duplicate_tag_keys(key: &str) -> ApiError {
 
 /// Too many tags.
 pub(crate) fn too_many_tags(name: &str) -> ApiError {
-    model::too_many_tags_exception(format!(
-        "The quota of {TAGS_MAX} tags has been reached for load balancer '{name}'"
-    ))
+    model::too_many_tags_exception(format!("The quota of {TAGS_MAX} tags has been reached for load balancer '{name}'"))
 }
 
 /// A key that only AWS may set.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use ::api::Call;
 use ::api::elb::*;
-use balancer::{HealthState, LoadBalancerId, TargetHealth};
+use balancer::{HealthReason, HealthState, LoadBalancerId, TargetHealth};
 use wire::ApiError;
 
 use crate::describe;
@@ -160,6 +160,9 @@ fn judged(health: &TargetHealth) -> (&'static str, &'static str, &'static str) {
     match health.state {
         HealthState::InService => (IN_SERVICE, NOT_APPLICABLE, NOT_APPLICABLE),
         HealthState::Unknown => (OUT_OF_SERVICE, BY_ELB, REGISTERING),
+        HealthState::OutOfService if health.reason == HealthReason::NotPassedHealthyThreshold => {
+            (OUT_OF_SERVICE, BY_INSTANCE, NOT_YET)
+        }
         HealthState::OutOfService => (OUT_OF_SERVICE, BY_INSTANCE, FAILED),
     }
 }

@@ -16,9 +16,12 @@ use crate::rows::{ListenerRow, LoadBalancerRow, Protocol};
 use crate::security_policies;
 use crate::service::Elb;
 
+/// Port, protocol, instance port, instance protocol, certificate.
+pub(crate) type Settings<'a> = (u16, &'static str, u16, &'static str, Option<&'a str>);
+
 impl ListenerRow {
     /// All but the policies, which are set on their own.
-    pub(crate) fn settings(&self) -> (u16, &'static str, u16, &'static str, Option<&str>) {
+    pub(crate) fn settings(&self) -> Settings<'_> {
         let certificate = self.certificate.as_deref();
         (self.port, self.protocol.as_str(), self.instance_port, self.instance_protocol.as_str(), certificate)
     }
@@ -53,8 +56,7 @@ pub(crate) fn add(row: &mut LoadBalancerRow, listeners: Vec<Listener>) -> Result
 fn check(listener: Listener) -> Result<ListenerRow, ApiError> {
     let port = listener.load_balancer_port;
     let is_port = |port: &u16| *port > 0;
-    let front_port =
-        u16::try_from(port).ok().filter(is_port).ok_or_else(errors::load_balancer_port_out_of_range)?;
+    let front_port = u16::try_from(port).ok().filter(is_port).ok_or_else(errors::load_balancer_port_out_of_range)?;
     let instance_port = u16::try_from(listener.instance_port).ok();
     let instance_port = instance_port.filter(is_port).ok_or_else(errors::instance_port_out_of_range)?;
     let parse = |text: &str| Protocol::parse(text).ok_or_else(|| errors::protocol_unknown(text));

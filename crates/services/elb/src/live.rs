@@ -38,8 +38,7 @@ impl Elb {
         let mut live = inner.live.lock().await;
         let world = match self.all_rows().await {
             Ok(rows) => {
-                let gathered =
-                    world::gather(&*inner.ec2, &*inner.certificates, &rows, &live.certificates).await;
+                let gathered = world::gather(&*inner.ec2, &*inner.certificates, &rows, &live.certificates).await;
                 gathered.map(|world| (rows, world)).map_err(|error| error.to_string())
             }
             Err(error) => Err(error.to_string()),

@@ -17,8 +17,8 @@ use crate::describe;
 use crate::errors;
 use crate::health_check;
 use crate::limits::{self, LOAD_BALANCERS_MAX, NAME_BYTES_MAX};
-use crate::listeners;
-use crate::rows::{AttributesRow, COUNTERS, LAST_ID, LOAD_BALANCERS, LoadBalancerRow};
+use crate::listeners::{self, Settings};
+use crate::rows::{AttributesRow, COUNTERS, LAST_ID, LOAD_BALANCERS, ListenerRow, LoadBalancerRow};
 use crate::service::Elb;
 use crate::tags;
 use crate::world;
@@ -133,13 +133,15 @@ impl Elb {
 
     pub(crate) async fn delete(&self, call: &Call, input: DeleteLoadBalancerInput) -> Result<(), ApiError> {
         let changes = self.begin_change().await;
-        let key = crate::rows::key(call.account().as_str(), call.region.as_str(), &input.load_balancer_name);
         // One that is not there is gone already: AWS answers that with success.
+        let Some(row) = self.find(call, &input.load_balancer_name).await? else { return Ok(()) };
+        let (key, row) = (row.key, row.value);
         let write = self.inner.store.write_async(move |tx| tx.delete(&LOAD_BALANCERS, &key));
-        let was_there = write.await.map_err(|error: StoreError| errors::from_store(call, &error))?;
-        if was_there {
-            self.reconcile().await;
+        if let Some(log) = row.attributes.access_log.clone() {
+            self.retire_log(call, &row, log).await?;
         }
+        write.await.map_err(|error: StoreError| errors::from_store(call, &error))?;
+        self.reconcile().await;
         drop(changes);
         Ok(())
     }
@@ -190,15 +192,14 @@ fn is_name(name: &str) -> bool {
 
 /// Whether a CreateLoadBalancer that is said again says what there is. Tags do not count, as they may have changed.
 fn is_same(old: &LoadBalancerRow, new: &LoadBalancerRow) -> bool {
-    let listeners = |row: &LoadBalancerRow| {
-        let mut all: Vec<_> = row.listeners.iter().map(|one| one.settings()).collect();
-        all.sort();
-        all
-    };
-    let groups = |row: &LoadBalancerRow| {
-        let mut all = row.security_groups.clone();
-        all.sort();
-        all
-    };
-    old.internal == new.internal && listeners(old) == listeners(new) && groups(old) == groups(new)
+    let (mut old_groups, mut new_groups) = (old.security_groups.clone(), new.security_groups.clone());
+    old_groups.sort();
+    new_groups.sort();
+    old.internal == new.internal && settings(old) == settings(new) && old_groups == new_groups
+}
+
+fn settings(row: &LoadBalancerRow) -> Vec<Settings<'_>> {
+    let mut all: Vec<_> = row.listeners.iter().map(ListenerRow::settings).collect();
+    all.sort();
+    all
 }

@@ -40,7 +40,11 @@ impl Elb {
         self.commit(call, draft).await
     }
 
-    pub(crate) async fn delete_policy(&self, call: &Call, input: DeleteLoadBalancerPolicyInput) -> Result<(), ApiError> {
+    pub(crate) async fn delete_policy(
+        &self,
+        call: &Call,
+        input: DeleteLoadBalancerPolicyInput,
+    ) -> Result<(), ApiError> {
         let mut draft = self.draft(call, &input.load_balancer_name).await?;
         let (row, name) = (&mut draft.row, &input.policy_name);
         if row.policy(name).is_none() {

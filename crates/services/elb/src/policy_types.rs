@@ -118,9 +118,8 @@ pub(crate) fn build(
     let known = TYPES.iter().find(|known| known.name == type_name);
     let known = known.ok_or_else(|| errors::policy_type_not_found(type_name))?;
     let given = given.into_iter();
-    let mut given: Vec<(String, String)> = given
-        .map(|one| (one.attribute_name.unwrap_or_default(), one.attribute_value.unwrap_or_default()))
-        .collect();
+    let mut given: Vec<(String, String)> =
+        given.map(|one| (one.attribute_name.unwrap_or_default(), one.attribute_value.unwrap_or_default())).collect();
     let is_ssl = type_name == SSL_NEGOTIATION;
     for (attribute, _) in &given {
         let is_known = known.attributes.iter().any(|(name, ..)| name == attribute)
@@ -192,7 +191,8 @@ fn is_cookie_name(name: &str) -> bool {
 
 /// With a reference: all of that policy's attributes, and those given over them. Without one: what is not given is off.
 fn ssl_negotiation(name: &str, given: &[(String, String)]) -> Result<PolicyRow, ApiError> {
-    let given_value = |attribute: &str| given.iter().find(|(name, _)| name == attribute).map(|(_, value)| value.as_str());
+    let given_value =
+        |attribute: &str| given.iter().find(|(name, _)| name == attribute).map(|(_, value)| value.as_str());
     let mut attributes = Vec::new();
     let mut reference = None;
     if let Some(referred) = given_value(REFERENCE) {

@@ -107,7 +107,9 @@ impl Elb {
                 None => self.discard(file).await,
             }
         }
-        self.forget_retired(&retired, round.failed == 0).await;
+        // Only what was sealed just now is known to be delivered whole.
+        let all_delivered = round.failed == 0;
+        self.forget_retired(&retired, |log| all_delivered && due(log)).await;
         round.end()
     }
 
@@ -135,18 +137,21 @@ impl Elb {
     }
 
     /// Forgets logs that are delivered, or were refused for too long.
-    async fn forget_retired(&self, retired: &BTreeMap<String, RetiredLog>, all_delivered: bool) {
+    async fn forget_retired(
+        &self,
+        retired: &BTreeMap<String, RetiredLog>,
+        is_delivered: impl Fn(&AccessLogRow) -> bool,
+    ) {
         let now = self.inner.clock.now();
-        let is_over = |log: &RetiredLog| {
-            all_delivered || now.since(host::Timestamp(log.at_ms)) > RETIRED_FOR
-        };
+        let is_over = |log: &RetiredLog| is_delivered(&log.log) || now.since(host::Timestamp(log.at_ms)) > RETIRED_FOR;
         let keys: Vec<_> = retired.iter().filter(|(_, log)| is_over(log)).map(|(key, _)| key.clone()).collect();
         if keys.is_empty() {
             return;
         }
-        let forget = self.inner.store.write_async(move |tx| {
-            keys.iter().try_for_each(|key| tx.delete(&RETIRED, key).map(|_| ()))
-        });
+        let forget = self
+            .inner
+            .store
+            .write_async(move |tx| keys.iter().try_for_each(|key| tx.delete(&RETIRED, key).map(|_| ())));
         if let Err(error) = forget.await {
             let error: StoreError = error;
             tracing::error!(%error, "cannot forget a log that was turned off");
@@ -154,7 +159,12 @@ impl Elb {
     }
 
     /// Remembers where a log went that is about to be turned off, or to go elsewhere.
-    pub(crate) async fn retire_log(&self, call: &Call, row: &LoadBalancerRow, log: AccessLogRow) -> Result<(), ApiError> {
+    pub(crate) async fn retire_log(
+        &self,
+        call: &Call,
+        row: &LoadBalancerRow,
+        log: AccessLogRow,
+    ) -> Result<(), ApiError> {
         // What waits goes to the old place now; only if that fails it may be found at the new one.
         let place = Place::new(Owner::of(row), log.clone());
         let _publishing = self.inner.publishing.lock().await;

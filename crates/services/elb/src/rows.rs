@@ -181,7 +181,7 @@ impl LoadBalancerRow {
 impl PolicyRow {
     /// The first value of an attribute.
     pub(crate) fn value(&self, attribute: &str) -> Option<&str> {
-        self.values(attribute).next()
+        self.attributes.iter().find(|(name, _)| name == attribute).map(|(_, value)| value.as_str())
     }
 
     /// All values of an attribute.

@@ -179,10 +179,7 @@ impl Elb {
         let elb = self.clone();
         let work = tokio::spawn(async move {
             let _changes = Arc::clone(&elb.inner.changes).lock_owned().await;
-            elb.inner
-                .store
-                .write_async(|tx| tx.delete_range(&LOAD_BALANCERS, &Scan::all()).map(|_| ()))
-                .await?;
+            elb.inner.store.write_async(|tx| tx.delete_range(&LOAD_BALANCERS, &Scan::all()).map(|_| ())).await?;
             elb.reconcile().await;
             Ok(())
         });
@@ -228,7 +225,8 @@ impl Elb {
         self.find(call, name).await?.map(|row| row.value).ok_or_else(|| errors::load_balancer_not_found(name))
     }
 
-    async fn find(&self, call: &Call, name: &str) -> Result<Option<store::Row<LoadBalancerRow>>, ApiError> {
+    /// One of the caller's load balancers, if there is one.
+    pub(crate) async fn find(&self, call: &Call, name: &str) -> Result<Option<store::Row<LoadBalancerRow>>, ApiError> {
         let key = rows::key(call.account().as_str(), call.region.as_str(), name);
         let read = self.inner.store.read_async(move |view| view.get(&LOAD_BALANCERS, &key));
         read.await.map_err(|error: StoreError| errors::from_store(call, &error))
@@ -244,7 +242,8 @@ impl Elb {
     /// Makes a draft durable, then live.
     pub(crate) async fn commit(&self, call: &Call, draft: Draft) -> Result<(), ApiError> {
         let Draft { row, key, revision, reserved, _changes: changes } = draft;
-        let write = self.inner.store.write_async(move |tx| tx.replace(&LOAD_BALANCERS, &key, revision, &row).map(|_| ()));
+        let write =
+            self.inner.store.write_async(move |tx| tx.replace(&LOAD_BALANCERS, &key, revision, &row).map(|_| ()));
         write.await.map_err(|error: StoreError| errors::from_store(call, &error))?;
         self.reconcile().await;
         drop((reserved, changes));

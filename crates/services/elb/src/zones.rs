@@ -71,7 +71,9 @@ impl Zones {
             loopback(index.unwrap_or(0), internal).find(|address| !taken.ports.contains_key(address))
         } else {
             let unused = configured.iter().find(|address| !taken.ports.contains_key(*address));
-            unused.or_else(|| configured.iter().find(|address| taken.first_conflict(**address, ports).is_none())).copied()
+            unused
+                .or_else(|| configured.iter().find(|address| taken.first_conflict(**address, ports).is_none()))
+                .copied()
         };
         free.ok_or_else(|| {
             let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
