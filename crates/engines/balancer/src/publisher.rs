@@ -30,8 +30,6 @@ use crate::worker::{Shared, WorkerHandle};
 
 /// How long a closing listener still takes connections whose handshake was under way.
 const HANDSHAKES_FINISH: Duration = Duration::from_millis(20);
-/// How long connections accepted last may take to send their first request, before they are closed for being idle.
-const FIRST_REQUESTS: Duration = Duration::from_millis(100);
 /// How long taking over from another process waits for the first health checks.
 const JUDGED_WITHIN: Duration = Duration::from_secs(10);
 /// How often draining targets are looked at, to let those go that have finished.
@@ -297,8 +295,6 @@ impl Publisher {
         for worker in self.workers.iter() {
             worker.close_all().await;
         }
-        // Who connected last has not asked yet, and looks idle.
-        tokio::time::sleep(FIRST_REQUESTS).await;
     }
 
     /// False: the deadline came first.

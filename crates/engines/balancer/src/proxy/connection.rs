@@ -1,7 +1,8 @@
 //! A client's connection: its turns of idleness and of requests.
 //!
 //! Invariants:
-//! - An idle connection is closed without a word: at the idle timeout, when its listener is gone, when draining.
+//! - An idle connection is closed without a word: at the idle timeout, when its listener is gone, and
+//!   after a moment when draining.
 //! - A head must be complete one idle timeout after its first byte, however slowly its bytes drip.
 //! - Reading a head costs time linear in its length, in however many pieces it comes.
 
@@ -32,6 +33,10 @@ use crate::worker::Worker;
 
 /// A connection that has been idle for so long (a sweep of the deadlines) gives back what serving requests needs.
 const LINGER: Duration = Duration::from_millis(1);
+
+/// How long an idle connection may still ask when draining has begun. A busy client asks within it, and hears in the
+/// answer that it has to connect anew; closing at once would cross its next request on the way.
+const DRAINING_IDLE: Duration = Duration::from_secs(1);
 
 /// How long, and for how many bytes, we go on reading from a client that was told that its connection is closed:
 /// closing at once would make its system discard our answer.
@@ -67,6 +72,16 @@ pub(super) enum After {
     CloseGently,
 }
 
+/// Whether a connection should end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaving {
+    Not,
+    /// Soon: the answer to whatever it asks says so.
+    Draining,
+    /// Now, or after the request under way: nothing leads on from here.
+    Gone,
+}
+
 /// A client's connection.
 pub(super) struct Connection {
     pub(super) worker: Rc<Worker>,
@@ -78,9 +93,9 @@ pub(super) struct Connection {
     pub(super) deadline: Deadline,
     /// When the connection has been idle for too long.
     idle_until: Tick,
-    /// The generation that `is_leaving` speaks of.
+    /// The generation that `leaving` speaks of.
     generation: u64,
-    is_leaving: bool,
+    leaving: Leaving,
     /// The generation in which the request's target was looked at.
     pub(super) cut_generation: u64,
     /// The client may still be sending what we won't read.
@@ -108,7 +123,7 @@ impl Connection {
             deadline,
             idle_until,
             generation: u64::MAX,
-            is_leaving: false,
+            leaving: Leaving::Not,
             cut_generation: u64::MAX,
             close_gently: false,
         }
@@ -117,9 +132,17 @@ impl Connection {
     /// Waits for the next request's first bytes. `None` if the connection has to end.
     pub(super) async fn first_bytes(&mut self) -> Option<Buffer> {
         self.deadline.set_at(self.idle_until);
+        let mut is_hurried = false;
         poll_fn(|cx| {
-            if self.is_leaving() {
-                return Poll::Ready(None);
+            match self.leaving() {
+                Leaving::Not => {}
+                Leaving::Gone => return Poll::Ready(None),
+                Leaving::Draining if is_hurried => {}
+                Leaving::Draining => {
+                    is_hurried = true;
+                    let until = self.worker.deadlines.now().after(DRAINING_IDLE);
+                    self.deadline.set_at(until.min(self.idle_until));
+                }
             }
             match self.poll_first_bytes(cx) {
                 Poll::Ready(read) => Poll::Ready(read.unwrap_or(None)),
@@ -144,7 +167,7 @@ impl Connection {
             };
             self.idle_until = self.worker.deadlines.now().after(idle_timeout(&self.slot));
             input = match rest {
-                Some(rest) if !self.is_leaving() => rest,
+                Some(rest) if self.leaving() != Leaving::Gone => rest,
                 Some(_) => return Next::Close,
                 None => match self.next_bytes().await {
                     Ok(input) => input,
@@ -158,7 +181,7 @@ impl Connection {
     async fn next_bytes(&mut self) -> Result<Buffer, Next> {
         self.deadline.set_at(self.worker.deadlines.now().after(LINGER).min(self.idle_until));
         poll_fn(|cx| {
-            if self.is_leaving() {
+            if self.leaving() == Leaving::Gone {
                 return Poll::Ready(Err(Next::Close));
             }
             match self.poll_first_bytes(cx) {
@@ -237,12 +260,22 @@ impl Connection {
 
     /// Whether the connection should end once nothing is under way: its listener is gone, or all are leaving.
     pub(super) fn is_leaving(&mut self) -> bool {
+        self.leaving() != Leaving::Not
+    }
+
+    fn leaving(&mut self) -> Leaving {
         let generation = self.worker.deadlines.generation();
         if generation != self.generation {
             self.generation = generation;
-            self.is_leaving = self.worker.shared.draining.is_cancelled() || self.slot.peek().is_none();
+            self.leaving = if self.slot.peek().is_none() {
+                Leaving::Gone
+            } else if self.worker.shared.draining.is_cancelled() {
+                Leaving::Draining
+            } else {
+                Leaving::Not
+            };
         }
-        self.is_leaving
+        self.leaving
     }
 
     /// Writes all of `bytes` to the client, within the idle timeout.
