@@ -196,7 +196,8 @@ impl Balancer {
 
     /// The numbers of all nodes.
     pub fn stats(&self) -> Vec<NodeStats> {
-        self.inner.tables.lock().registry.entries().flat_map(stats::of).collect()
+        let of = |entry| stats::of(entry, &self.inner.checker);
+        self.inner.tables.lock().registry.entries().flat_map(of).collect()
     }
 
     /// The access records that wait to be published.

@@ -31,6 +31,7 @@ mod surge;
 mod target_health;
 mod tcp;
 mod tls;
+mod usage;
 mod worker;
 
 pub use access_record::{Sealed, Spool, SpoolStats};
@@ -43,5 +44,7 @@ pub use config::{
 };
 pub use dns::DnsOptions;
 pub use health::{HealthReason, HealthState, TargetHealth};
-pub use stats::{NodeStats, TargetStats};
+pub use metrics::Latencies;
+pub use stats::{Metric, NodeStats, TargetStats};
 pub use tls::{CertificateError, check_certificate, suite_is_supported};
+pub use usage::{UsageLine, UsageReport};

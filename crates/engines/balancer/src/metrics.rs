@@ -4,17 +4,20 @@
 //! - Counters only rise; whoever wants a rate takes differences.
 //! - What the balancer answers itself counts as `HTTPCode_ELB_*`, never as `HTTPCode_Backend_*`.
 
+mod histogram;
+
 use std::sync::atomic::AtomicU64;
+
+pub use histogram::Latencies;
+pub(crate) use histogram::LatencyHistogram;
 
 /// One node's counters since it began.
 #[derive(Debug, Default)]
 pub(crate) struct NodeMetrics {
     /// Requests completed (HTTP) or connections made (TCP).
     pub(crate) request_count: AtomicU64,
-    /// Seconds from sending to the first header byte, in microseconds, summed; TCP: connect times.
-    pub(crate) latency_us_sum: AtomicU64,
-    /// How many latencies the sum holds.
-    pub(crate) latency_count: AtomicU64,
+    /// From sending to the first header byte; TCP: connect times.
+    pub(crate) latency: LatencyHistogram,
     pub(crate) backend_2xx: AtomicU64,
     pub(crate) backend_3xx: AtomicU64,
     pub(crate) backend_4xx: AtomicU64,

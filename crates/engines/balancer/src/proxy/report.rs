@@ -88,8 +88,7 @@ impl Report {
             (None, None) => {}
         }
         if let (Some((dispatched, _)), Some(answered)) = (self.dispatched, self.answered) {
-            add(&metrics.latency_us_sum, answered.duration_since(dispatched).as_micros() as u64);
-            add(&metrics.latency_count, 1);
+            metrics.latency.record(answered.duration_since(dispatched));
         }
         if route.load_balancer.access_log {
             self.record(connection, route, head, bytes);

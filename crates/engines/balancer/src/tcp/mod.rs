@@ -118,6 +118,5 @@ impl Served<'_> {
 fn count_connection(route: &Route, connect_time: Duration) {
     let metrics = &route.node.metrics;
     metrics.request_count.fetch_add(1, Relaxed);
-    metrics.latency_us_sum.fetch_add(u64::try_from(connect_time.as_micros()).unwrap_or(u64::MAX), Relaxed);
-    metrics.latency_count.fetch_add(1, Relaxed);
+    metrics.latency.record(connect_time);
 }
