@@ -1,0 +1,1 @@
+//! Processes that are servers: namespaces, overlays, packet filters, metadata.

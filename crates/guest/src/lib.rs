@@ -1,0 +1,1 @@
+//! What runs inside instances: cfn-init, cfn-signal and their kin, ec2-metadata, yum.

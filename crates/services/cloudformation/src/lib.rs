@@ -1,0 +1,1 @@
+//! CloudFormation: templates made real, and kept so.
