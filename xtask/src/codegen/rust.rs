@@ -1,5 +1,7 @@
 //! A service as Rust source. Layout is rustfmt's business; here only the words.
 
+use std::collections::BTreeSet;
+
 use super::shapes::{Error, Member, Operation, Service, Shape, Structure};
 
 /// The whole file.
@@ -11,7 +13,7 @@ pub(crate) fn file(service: &Service) -> String {
         service_static(service),
         service.operations.iter().map(operation_static).collect(),
         errors(&service.errors),
-        service.structures.iter().map(structure).collect(),
+        structures(service),
     ];
     parts.join("\n")
 }
@@ -216,14 +218,45 @@ pub mod errors {{
     )
 }
 
-fn structure(structure: &Structure) -> String {
+fn structures(service: &Service) -> String {
+    let inexact = inexact(service);
+    service.structures.iter().map(|one| structure(one, inexact.contains(one.name.as_str()))).collect()
+}
+
+/// The structures that hold a floating point number, however deep: they have no `Eq`.
+fn inexact(service: &Service) -> BTreeSet<&str> {
+    fn holds(shape: &Shape, inexact: &BTreeSet<&str>) -> bool {
+        match shape {
+            Shape::Double => true,
+            Shape::Structure(name) => inexact.contains(name.as_str()),
+            Shape::List { item, .. } => holds(item, inexact),
+            Shape::Map { value, .. } => holds(value, inexact),
+            _ => false,
+        }
+    }
+    let mut inexact = BTreeSet::new();
+    loop {
+        let before = inexact.len();
+        for structure in &service.structures {
+            if structure.members.iter().any(|member| holds(&member.shape, &inexact)) {
+                inexact.insert(structure.name.as_str());
+            }
+        }
+        // Structures may name each other in any order, and themselves.
+        if inexact.len() == before {
+            return inexact;
+        }
+    }
+}
+
+fn structure(structure: &Structure, inexact: bool) -> String {
     let Structure { name, role, members } = structure;
     let fields: String = members.iter().map(field).collect();
     let schema: String = members.iter().map(member_static).collect();
     let upper = static_name(name);
     let is_secret = members.iter().any(|member| member.sensitive);
     let debug = if is_secret { "" } else { "Debug, " };
-    let eq = if members.iter().any(|m| reaches(&m.shape, |s| matches!(s, Shape::Double))) { "" } else { ", Eq" };
+    let eq = if inexact { "" } else { ", Eq" };
     let derives = format!("Clone, {debug}Default, PartialEq{eq}");
     let debug = if is_secret { guarded_debug(structure) } else { String::new() };
     let binding: String =

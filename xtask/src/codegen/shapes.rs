@@ -165,6 +165,15 @@ impl Reader<'_> {
             structures.push(Structure { name: name.clone(), role: self.role(shape), members });
         }
         for (operation, traits) in self.model["operations"].as_object().into_iter().flatten() {
+            for (role, suffix, verb) in [("input", "Input", "takes"), ("output", "Output", "answers")] {
+                let Some(shape) = traits[role]["shape"].as_str() else { continue };
+                let name = format!("{operation}{suffix}");
+                // A shape that several operations share is a struct for each of them.
+                if self.names.get(shape) != Some(&name) {
+                    let members = self.members(shape).with_context(|| shape.to_owned())?;
+                    structures.push(Structure { name, role: format!("What {operation} {verb}."), members });
+                }
+            }
             if traits.get("input").is_none() {
                 let role = format!("What {operation} takes: nothing.");
                 structures.push(Structure { name: format!("{operation}Input"), role, members: Vec::new() });

@@ -13,6 +13,7 @@ mod object_store;
 mod security_group_users;
 mod server_certificates;
 
+pub mod autoscaling;
 pub mod ec2;
 pub mod elb;
 pub mod iam;

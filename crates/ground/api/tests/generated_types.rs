@@ -81,6 +81,65 @@ macro_rules! every_input_and_output {
 }
 
 every_input_and_output! {
+    autoscaling:
+    AttachInstances(AttachInstancesInput);
+    AttachLoadBalancers(AttachLoadBalancersInput => AttachLoadBalancersOutput);
+    BatchDeleteScheduledAction(BatchDeleteScheduledActionInput => BatchDeleteScheduledActionOutput);
+    BatchPutScheduledUpdateGroupAction(BatchPutScheduledUpdateGroupActionInput => BatchPutScheduledUpdateGroupActionOutput);
+    CancelInstanceRefresh(CancelInstanceRefreshInput => CancelInstanceRefreshOutput);
+    CompleteLifecycleAction(CompleteLifecycleActionInput => CompleteLifecycleActionOutput);
+    CreateAutoScalingGroup(CreateAutoScalingGroupInput);
+    CreateLaunchConfiguration(CreateLaunchConfigurationInput);
+    CreateOrUpdateTags(CreateOrUpdateTagsInput);
+    DeleteAutoScalingGroup(DeleteAutoScalingGroupInput);
+    DeleteLaunchConfiguration(DeleteLaunchConfigurationInput);
+    DeleteLifecycleHook(DeleteLifecycleHookInput => DeleteLifecycleHookOutput);
+    DeleteNotificationConfiguration(DeleteNotificationConfigurationInput);
+    DeletePolicy(DeletePolicyInput);
+    DeleteScheduledAction(DeleteScheduledActionInput);
+    DeleteTags(DeleteTagsInput);
+    DescribeAccountLimits(DescribeAccountLimitsInput => DescribeAccountLimitsOutput);
+    DescribeAdjustmentTypes(DescribeAdjustmentTypesInput => DescribeAdjustmentTypesOutput);
+    DescribeAutoScalingGroups(DescribeAutoScalingGroupsInput => DescribeAutoScalingGroupsOutput);
+    DescribeAutoScalingInstances(DescribeAutoScalingInstancesInput => DescribeAutoScalingInstancesOutput);
+    DescribeAutoScalingNotificationTypes(DescribeAutoScalingNotificationTypesInput => DescribeAutoScalingNotificationTypesOutput);
+    DescribeInstanceRefreshes(DescribeInstanceRefreshesInput => DescribeInstanceRefreshesOutput);
+    DescribeLaunchConfigurations(DescribeLaunchConfigurationsInput => DescribeLaunchConfigurationsOutput);
+    DescribeLifecycleHookTypes(DescribeLifecycleHookTypesInput => DescribeLifecycleHookTypesOutput);
+    DescribeLifecycleHooks(DescribeLifecycleHooksInput => DescribeLifecycleHooksOutput);
+    DescribeLoadBalancerTargetGroups(DescribeLoadBalancerTargetGroupsInput => DescribeLoadBalancerTargetGroupsOutput);
+    DescribeLoadBalancers(DescribeLoadBalancersInput => DescribeLoadBalancersOutput);
+    DescribeMetricCollectionTypes(DescribeMetricCollectionTypesInput => DescribeMetricCollectionTypesOutput);
+    DescribeNotificationConfigurations(DescribeNotificationConfigurationsInput => DescribeNotificationConfigurationsOutput);
+    DescribePolicies(DescribePoliciesInput => DescribePoliciesOutput);
+    DescribeScalingActivities(DescribeScalingActivitiesInput => DescribeScalingActivitiesOutput);
+    DescribeScalingProcessTypes(DescribeScalingProcessTypesInput => DescribeScalingProcessTypesOutput);
+    DescribeScheduledActions(DescribeScheduledActionsInput => DescribeScheduledActionsOutput);
+    DescribeTags(DescribeTagsInput => DescribeTagsOutput);
+    DescribeTerminationPolicyTypes(DescribeTerminationPolicyTypesInput => DescribeTerminationPolicyTypesOutput);
+    DetachInstances(DetachInstancesInput => DetachInstancesOutput);
+    DetachLoadBalancers(DetachLoadBalancersInput => DetachLoadBalancersOutput);
+    DisableMetricsCollection(DisableMetricsCollectionInput);
+    EnableMetricsCollection(EnableMetricsCollectionInput);
+    EnterStandby(EnterStandbyInput => EnterStandbyOutput);
+    ExecutePolicy(ExecutePolicyInput);
+    ExitStandby(ExitStandbyInput => ExitStandbyOutput);
+    PutLifecycleHook(PutLifecycleHookInput => PutLifecycleHookOutput);
+    PutNotificationConfiguration(PutNotificationConfigurationInput);
+    PutScalingPolicy(PutScalingPolicyInput => PutScalingPolicyOutput);
+    PutScheduledUpdateGroupAction(PutScheduledUpdateGroupActionInput);
+    RecordLifecycleActionHeartbeat(RecordLifecycleActionHeartbeatInput => RecordLifecycleActionHeartbeatOutput);
+    ResumeProcesses(ResumeProcessesInput);
+    SetDesiredCapacity(SetDesiredCapacityInput);
+    SetInstanceHealth(SetInstanceHealthInput);
+    SetInstanceProtection(SetInstanceProtectionInput => SetInstanceProtectionOutput);
+    StartInstanceRefresh(StartInstanceRefreshInput => StartInstanceRefreshOutput);
+    SuspendProcesses(SuspendProcessesInput);
+    TerminateInstanceInAutoScalingGroup(TerminateInstanceInAutoScalingGroupInput => TerminateInstanceInAutoScalingGroupOutput);
+    UpdateAutoScalingGroup(UpdateAutoScalingGroupInput);
+}
+
+every_input_and_output! {
     ec2:
     AuthorizeSecurityGroupIngress(AuthorizeSecurityGroupIngressInput => AuthorizeSecurityGroupIngressOutput);
     CreateSecurityGroup(CreateSecurityGroupInput => CreateSecurityGroupOutput);
