@@ -235,4 +235,482 @@ impl api::ec2::Ec2 for Ec2 {
         let place = Self::enter(call, input.dry_run)?;
         self.look(move |view, _| tags::describe(view, &place, input)).await
     }
+
+    async fn allocate_address(
+        &self,
+        call: &Call,
+        input: AllocateAddressInput,
+    ) -> Result<AllocateAddressOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn associate_address(
+        &self,
+        call: &Call,
+        input: AssociateAddressInput,
+    ) -> Result<AssociateAddressOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn associate_route_table(
+        &self,
+        call: &Call,
+        input: AssociateRouteTableInput,
+    ) -> Result<AssociateRouteTableOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn attach_internet_gateway(&self, call: &Call, input: AttachInternetGatewayInput) -> Result<(), ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn authorize_security_group_egress(
+        &self,
+        call: &Call,
+        input: AuthorizeSecurityGroupEgressInput,
+    ) -> Result<AuthorizeSecurityGroupEgressOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn create_internet_gateway(
+        &self,
+        call: &Call,
+        input: CreateInternetGatewayInput,
+    ) -> Result<CreateInternetGatewayOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn create_key_pair(&self, call: &Call, input: CreateKeyPairInput) -> Result<CreateKeyPairOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn create_launch_template(
+        &self,
+        call: &Call,
+        input: CreateLaunchTemplateInput,
+    ) -> Result<CreateLaunchTemplateOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn create_launch_template_version(
+        &self,
+        call: &Call,
+        input: CreateLaunchTemplateVersionInput,
+    ) -> Result<CreateLaunchTemplateVersionOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn create_network_acl(
+        &self,
+        call: &Call,
+        input: CreateNetworkAclInput,
+    ) -> Result<CreateNetworkAclOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn create_network_acl_entry(&self, call: &Call, input: CreateNetworkAclEntryInput) -> Result<(), ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn create_network_interface(
+        &self,
+        call: &Call,
+        input: CreateNetworkInterfaceInput,
+    ) -> Result<CreateNetworkInterfaceOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn create_route(&self, call: &Call, input: CreateRouteInput) -> Result<CreateRouteOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn create_route_table(
+        &self,
+        call: &Call,
+        input: CreateRouteTableInput,
+    ) -> Result<CreateRouteTableOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn create_subnet(&self, call: &Call, input: CreateSubnetInput) -> Result<CreateSubnetOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn create_vpc(&self, call: &Call, input: CreateVpcInput) -> Result<CreateVpcOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn delete_internet_gateway(&self, call: &Call, input: DeleteInternetGatewayInput) -> Result<(), ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn delete_key_pair(&self, call: &Call, input: DeleteKeyPairInput) -> Result<DeleteKeyPairOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn delete_launch_template(
+        &self,
+        call: &Call,
+        input: DeleteLaunchTemplateInput,
+    ) -> Result<DeleteLaunchTemplateOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn delete_launch_template_versions(
+        &self,
+        call: &Call,
+        input: DeleteLaunchTemplateVersionsInput,
+    ) -> Result<DeleteLaunchTemplateVersionsOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn delete_network_acl(&self, call: &Call, input: DeleteNetworkAclInput) -> Result<(), ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn delete_network_acl_entry(&self, call: &Call, input: DeleteNetworkAclEntryInput) -> Result<(), ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn delete_network_interface(&self, call: &Call, input: DeleteNetworkInterfaceInput) -> Result<(), ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn delete_route(&self, call: &Call, input: DeleteRouteInput) -> Result<(), ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn delete_route_table(&self, call: &Call, input: DeleteRouteTableInput) -> Result<(), ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn delete_subnet(&self, call: &Call, input: DeleteSubnetInput) -> Result<(), ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn delete_vpc(&self, call: &Call, input: DeleteVpcInput) -> Result<(), ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn describe_addresses(
+        &self,
+        call: &Call,
+        input: DescribeAddressesInput,
+    ) -> Result<DescribeAddressesOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn describe_dhcp_options(
+        &self,
+        call: &Call,
+        input: DescribeDhcpOptionsInput,
+    ) -> Result<DescribeDhcpOptionsOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn describe_images(&self, call: &Call, input: DescribeImagesInput) -> Result<DescribeImagesOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn describe_instance_attribute(
+        &self,
+        call: &Call,
+        input: DescribeInstanceAttributeInput,
+    ) -> Result<DescribeInstanceAttributeOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn describe_instance_types(
+        &self,
+        call: &Call,
+        input: DescribeInstanceTypesInput,
+    ) -> Result<DescribeInstanceTypesOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn describe_internet_gateways(
+        &self,
+        call: &Call,
+        input: DescribeInternetGatewaysInput,
+    ) -> Result<DescribeInternetGatewaysOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn describe_key_pairs(
+        &self,
+        call: &Call,
+        input: DescribeKeyPairsInput,
+    ) -> Result<DescribeKeyPairsOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn describe_launch_template_versions(
+        &self,
+        call: &Call,
+        input: DescribeLaunchTemplateVersionsInput,
+    ) -> Result<DescribeLaunchTemplateVersionsOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn describe_launch_templates(
+        &self,
+        call: &Call,
+        input: DescribeLaunchTemplatesInput,
+    ) -> Result<DescribeLaunchTemplatesOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn describe_network_acls(
+        &self,
+        call: &Call,
+        input: DescribeNetworkAclsInput,
+    ) -> Result<DescribeNetworkAclsOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn describe_network_interfaces(
+        &self,
+        call: &Call,
+        input: DescribeNetworkInterfacesInput,
+    ) -> Result<DescribeNetworkInterfacesOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn describe_route_tables(
+        &self,
+        call: &Call,
+        input: DescribeRouteTablesInput,
+    ) -> Result<DescribeRouteTablesOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn describe_security_group_rules(
+        &self,
+        call: &Call,
+        input: DescribeSecurityGroupRulesInput,
+    ) -> Result<DescribeSecurityGroupRulesOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn describe_volumes(
+        &self,
+        call: &Call,
+        input: DescribeVolumesInput,
+    ) -> Result<DescribeVolumesOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn describe_vpc_attribute(
+        &self,
+        call: &Call,
+        input: DescribeVpcAttributeInput,
+    ) -> Result<DescribeVpcAttributeOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn detach_internet_gateway(&self, call: &Call, input: DetachInternetGatewayInput) -> Result<(), ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn disassociate_address(&self, call: &Call, input: DisassociateAddressInput) -> Result<(), ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn disassociate_route_table(&self, call: &Call, input: DisassociateRouteTableInput) -> Result<(), ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn get_console_output(
+        &self,
+        call: &Call,
+        input: GetConsoleOutputInput,
+    ) -> Result<GetConsoleOutputOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn import_key_pair(&self, call: &Call, input: ImportKeyPairInput) -> Result<ImportKeyPairOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn modify_instance_attribute(
+        &self,
+        call: &Call,
+        input: ModifyInstanceAttributeInput,
+    ) -> Result<(), ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn modify_instance_metadata_options(
+        &self,
+        call: &Call,
+        input: ModifyInstanceMetadataOptionsInput,
+    ) -> Result<ModifyInstanceMetadataOptionsOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn modify_launch_template(
+        &self,
+        call: &Call,
+        input: ModifyLaunchTemplateInput,
+    ) -> Result<ModifyLaunchTemplateOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn modify_network_interface_attribute(
+        &self,
+        call: &Call,
+        input: ModifyNetworkInterfaceAttributeInput,
+    ) -> Result<(), ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn modify_subnet_attribute(&self, call: &Call, _input: ModifySubnetAttributeInput) -> Result<(), ApiError> {
+        Self::enter(call, None)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn modify_vpc_attribute(&self, call: &Call, _input: ModifyVpcAttributeInput) -> Result<(), ApiError> {
+        Self::enter(call, None)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn reboot_instances(&self, call: &Call, input: RebootInstancesInput) -> Result<(), ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn release_address(&self, call: &Call, input: ReleaseAddressInput) -> Result<(), ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn replace_network_acl_association(
+        &self,
+        call: &Call,
+        input: ReplaceNetworkAclAssociationInput,
+    ) -> Result<ReplaceNetworkAclAssociationOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn replace_network_acl_entry(&self, call: &Call, input: ReplaceNetworkAclEntryInput) -> Result<(), ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn replace_route(&self, call: &Call, input: ReplaceRouteInput) -> Result<(), ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn replace_route_table_association(
+        &self,
+        call: &Call,
+        input: ReplaceRouteTableAssociationInput,
+    ) -> Result<ReplaceRouteTableAssociationOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn revoke_security_group_egress(
+        &self,
+        call: &Call,
+        input: RevokeSecurityGroupEgressInput,
+    ) -> Result<RevokeSecurityGroupEgressOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn run_instances(&self, call: &Call, input: RunInstancesInput) -> Result<RunInstancesOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn start_instances(&self, call: &Call, input: StartInstancesInput) -> Result<StartInstancesOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn stop_instances(&self, call: &Call, input: StopInstancesInput) -> Result<StopInstancesOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn terminate_instances(
+        &self,
+        call: &Call,
+        input: TerminateInstancesInput,
+    ) -> Result<TerminateInstancesOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn update_security_group_rule_descriptions_egress(
+        &self,
+        call: &Call,
+        input: UpdateSecurityGroupRuleDescriptionsEgressInput,
+    ) -> Result<UpdateSecurityGroupRuleDescriptionsEgressOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
+
+    async fn update_security_group_rule_descriptions_ingress(
+        &self,
+        call: &Call,
+        input: UpdateSecurityGroupRuleDescriptionsIngressInput,
+    ) -> Result<UpdateSecurityGroupRuleDescriptionsIngressOutput, ApiError> {
+        Self::enter(call, input.dry_run)?;
+        Err(Refusal::NotHere.into())
+    }
 }

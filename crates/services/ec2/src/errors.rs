@@ -20,6 +20,8 @@ pub(crate) enum Refusal {
     NotSigned,
     #[error("only a trial")]
     DryRun,
+    #[error("not built yet")]
+    NotHere,
     #[error("{0} is missing")]
     Missing(Cow<'static, str>),
     #[error("{id} is no id of kind {kind}")]
@@ -75,6 +77,10 @@ impl From<Refusal> for ApiError {
                 client("DryRunOperation", "Request would have succeeded, but DryRun flag is set.".into())
                     .with_status(412)
             }
+            Refusal::NotHere => client(
+                "UnsupportedOperation",
+                "The functionality you requested is not available in this region.".into(),
+            ),
             Refusal::Missing(name) => {
                 client("MissingParameter", format!("The request must contain the parameter {name}"))
             }

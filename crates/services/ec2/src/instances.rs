@@ -5,7 +5,8 @@
 
 use std::net::IpAddr;
 
-use api::ec2::*;
+// A reservation is what RunInstances answers.
+use api::ec2::{RunInstancesOutput as Reservation, *};
 use store::{Row, Scan, View};
 use wire::value::EpochMs;
 

@@ -7,6 +7,7 @@
 
 mod instances;
 mod network;
+mod not_yet;
 mod platform;
 mod security_groups;
 mod tagging;

@@ -49,7 +49,7 @@ async fn an_error_is_written_as_ec2_writes_it() {
     assert!(body.contains("<Message>The request must contain the parameter GroupDescription</Message>"), "{body}");
     let (_, body) = asked(&platform, "CreateSecurityGroup", "GroupName=web&Description=x&GroupDescription=y").await;
     assert!(body.contains("<Code>UnknownParameter</Code>"), "{body}");
-    let (_, body) = asked(&platform, "RunInstances", "").await;
+    let (_, body) = asked(&platform, "RunScheduledInstances", "").await;
     assert!(body.contains("<Code>InvalidAction</Code>"), "{body}");
 }
 
