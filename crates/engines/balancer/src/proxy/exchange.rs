@@ -19,6 +19,7 @@ use super::flow::{self, Coding, Flow, FlowError};
 use super::http1::{Framing, RequestHead};
 use super::report::{Received, Report};
 use super::response;
+use super::stickiness::Session;
 use crate::pool::BackendConnection;
 use crate::state::{Route, TargetState};
 use crate::surge::Refused;
@@ -35,6 +36,8 @@ pub(super) struct Exchange<'a> {
     pub(super) is_upload_broken: bool,
     /// What the client sent behind a request to upgrade.
     pub(super) rest: Option<Buffer>,
+    /// Which target the client belongs to.
+    pub(super) session: Session,
 }
 
 /// How an exchange ended.
@@ -83,7 +86,9 @@ pub(super) async fn serve(
     let (body, rest) = if has_body { (behind, None) } else { (None, behind) };
     let upload = Flow::new(&connection.worker.buffers, lead, head.framing, coding_of(head.framing), body);
     let report = Report::new(received);
-    let mut exchange = Exchange { connection, route: &route, head, report, upload, is_upload_broken: false, rest };
+    let session = Session::of(&route, input.unread().get(..head.bytes).unwrap_or_default());
+    let mut exchange =
+        Exchange { connection, route: &route, head, report, upload, is_upload_broken: false, rest, session };
     let outcome = exchange.run().await;
     let after = exchange.end(outcome, &input).await;
     let rest = if has_body {
@@ -124,7 +129,7 @@ impl<'a> Exchange<'a> {
     async fn dispatch(&mut self) -> Result<Answering<'a>, Answer> {
         let mut tried = Tried::default();
         loop {
-            let lease = dispatch::choose(self.connection, self.route, None, tried).await;
+            let lease = dispatch::choose(self.connection, self.route, self.session.target, tried).await;
             let lease = lease.map_err(|refused| match refused {
                 Refused::Nobody if tried.count() > 0 => Answer::GatewayTimeout,
                 Refused::Nobody | Refused::Spillover | Refused::TimedOut => Answer::AtCapacity,

@@ -18,6 +18,7 @@ mod flow;
 mod http1;
 mod report;
 mod response;
+mod stickiness;
 #[cfg(test)]
 mod tests;
 mod upgrade;

@@ -55,6 +55,7 @@ pub(super) async fn relay(exchange: &mut Exchange<'_>, answering: Answering<'_>)
             Ok(Some(head)) => break (head, persist),
         }
     };
+    exchange.session.tell(exchange.route, lease.index, &mut lead);
     exchange.report.elb_status = Some(head.status);
     exchange.report.backend_status = Some(head.status);
     input.consume(head.bytes);

@@ -4,6 +4,7 @@ mod answers;
 mod bodies;
 mod keeping;
 mod retries;
+mod sticking;
 mod timing;
 
 use std::cell::RefCell;
