@@ -82,7 +82,7 @@ fn ec2s_lists_are_flat_in_forms_and_wrapped_in_xml() {
     assert_eq!((input.max_results, input.dry_run), (Some(5), Some(false)));
     let tag = ec2::Tag { key: Some("k".into()), value: Some("v".into()) };
     let instance = ec2::Instance { tags: vec![tag], ..Default::default() };
-    let reservation = ec2::Reservation { instances: vec![instance], ..Default::default() };
+    let reservation = ec2::RunInstancesOutput { instances: vec![instance], ..Default::default() };
     let answer = ec2::DescribeInstancesOutput { reservations: vec![reservation], next_token: None };
     let xml = output(&ec2::SERVICE, "DescribeInstances", &answer);
     assert!(xml.contains("<tagSet><item><key>k</key><value>v</value></item></tagSet>"), "{xml}");
