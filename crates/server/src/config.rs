@@ -5,6 +5,8 @@
 //! - An unknown key or a value out of range stops the start with a sentence that names it.
 //! - Nothing below this module reads the environment or the configuration file.
 
+mod load_balancing;
+
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +14,9 @@ use std::time::Duration;
 use api::{AccountId, Region};
 use iam::MasterKey;
 use serde::Deserialize;
+
+use self::load_balancing::{BalancerSection, DnsSection, ZoneSection};
+pub use self::load_balancing::{DEFAULT_DNS_DOMAIN, LoadBalancing};
 
 /// The file that is read when `--config` names none and this one exists.
 pub const FILE_NAME: &str = "millpond.toml";
@@ -68,6 +73,12 @@ pub struct Overrides {
     /// How many seconds SIGTERM waits for requests in flight [default: 30]
     #[arg(long = "drain-timeout", env = "MILLPOND_DRAIN_TIMEOUT_S", value_name = "SECONDS")]
     pub drain_timeout_s: Option<f64>,
+    /// Answer DNS for load balancers' names here; give it again, or separate by commas, for several
+    #[arg(long, env = "MILLPOND_DNS_LISTEN", value_name = "HOST:PORT", value_delimiter = ',')]
+    pub dns_listen: Vec<String>,
+    /// What load balancers' names end with; delegate this zone to --dns-listen [default: elb.localhost]
+    #[arg(long, env = "MILLPOND_DNS_ZONE", value_name = "DOMAIN")]
+    pub dns_zone: Option<String>,
 }
 
 impl Overrides {
@@ -123,6 +134,12 @@ struct File {
     log: LogSection,
     #[serde(default)]
     limits: LimitsSection,
+    #[serde(default)]
+    zone: Vec<ZoneSection>,
+    #[serde(default)]
+    dns: DnsSection,
+    #[serde(default)]
+    balancer: BalancerSection,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -249,6 +266,8 @@ pub struct Config {
     pub master_key: Option<MasterKey>,
     /// What a request may cost.
     pub limits: Limits,
+    /// Where load balancers stand, and what they may cost.
+    pub load_balancing: LoadBalancing,
 }
 
 impl Config {
@@ -264,10 +283,13 @@ impl Config {
         let listen = or_file(over.listen, file.listen).unwrap_or_else(|| vec!["127.0.0.1:4566".into()]);
         let region = over.region.or(file.region).unwrap_or_else(|| "us-east-1".into());
         let account = over.account.or(file.account).unwrap_or_else(|| "000000000000".into());
+        let region = parse_region(&region)?;
+        let dns = file.dns.overridden(over.dns_listen, over.dns_zone);
         Ok(Self {
+            load_balancing: LoadBalancing::read(&region, file.zone, dns, &file.balancer)?,
             listen: resolve_all(&listen)?,
             keep: if ephemeral { Keep::Nothing } else { Keep::Dir(data_dir) },
-            region: parse_region(&region)?,
+            region,
             account: parse_account(&account)?,
             base_domains: parse_domains(or_file(over.base_domains, file.base_domains).unwrap_or_default())?,
             auth: over.auth.or(file.auth),
@@ -280,7 +302,7 @@ impl Config {
                 over.drain_timeout_s.or(file.drain_timeout_s),
                 Duration::from_secs(30),
             )?,
-            worker_threads: worker_threads(file.worker_threads)?,
+            worker_threads: worker_threads("worker_threads", file.worker_threads)?,
             master_key: None,
             limits: limits(&file.limits)?,
         })
@@ -329,21 +351,25 @@ fn parse_file(path: &Path, text: &str) -> Result<File, ConfigError> {
 }
 
 fn resolve_all(names: &[String]) -> Result<Vec<SocketAddr>, ConfigError> {
+    let found = resolve(names, "127.0.0.1:4566 or [::1]:4566")?;
+    if found.is_empty() {
+        return refuse("cannot start without an address: `listen` is empty; leave it out for 127.0.0.1:4566".into());
+    }
+    Ok(found)
+}
+
+/// The addresses behind names, in their order; `such_as` is for who wrote one wrong.
+fn resolve(names: &[String], such_as: &str) -> Result<Vec<SocketAddr>, ConfigError> {
     let mut found = Vec::new();
     for name in names {
         let addresses = name.to_socket_addrs().map_err(|error| {
-            ConfigError(format!(
-                "cannot listen on {name:?}: {error}; write it as HOST:PORT, such as 127.0.0.1:4566 or [::1]:4566"
-            ))
+            ConfigError(format!("cannot listen on {name:?}: {error}; write it as HOST:PORT, such as {such_as}"))
         })?;
         for address in addresses {
             if address.port() == 0 || !found.contains(&address) {
                 found.push(address);
             }
         }
-    }
-    if found.is_empty() {
-        return refuse("cannot start without an address: `listen` is empty; leave it out for 127.0.0.1:4566".into());
     }
     Ok(found)
 }
@@ -359,17 +385,16 @@ fn parse_account(text: &str) -> Result<AccountId, ConfigError> {
 }
 
 fn parse_domains(names: Vec<String>) -> Result<Vec<String>, ConfigError> {
-    names
-        .into_iter()
-        .map(|name| {
-            let domain = name.trim_matches('.').to_ascii_lowercase();
-            let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
-            if domain.is_empty() || domain.len() > 253 || !domain.bytes().all(allowed) {
-                return refuse(format!("cannot use base domain {name:?}: it must be a DNS name without a port"));
-            }
-            Ok(domain)
-        })
-        .collect()
+    names.iter().map(|name| parse_domain("base domain", name)).collect()
+}
+
+fn parse_domain(what: &str, name: &str) -> Result<String, ConfigError> {
+    let domain = name.trim_matches('.').to_ascii_lowercase();
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
+    if domain.is_empty() || domain.len() > 253 || !domain.bytes().all(allowed) {
+        return refuse(format!("cannot use {what} {name:?}: it must be a DNS name without a port"));
+    }
+    Ok(domain)
 }
 
 fn seconds(key: &str, given: Option<f64>, default: Duration) -> Result<Duration, ConfigError> {
@@ -389,9 +414,9 @@ fn bounded(key: &str, given: Option<usize>, default: usize, least: usize, most: 
     }
 }
 
-fn worker_threads(given: Option<usize>) -> Result<usize, ConfigError> {
+fn worker_threads(key: &str, given: Option<usize>) -> Result<usize, ConfigError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    bounded("worker_threads", given, cores, 1, 1024)
+    bounded(key, given, cores, 1, 1024)
 }
 
 fn limits(given: &LimitsSection) -> Result<Limits, ConfigError> {

@@ -10,6 +10,7 @@
 pub mod cli;
 pub mod config;
 pub mod data_dir;
+pub mod descriptors;
 pub mod front_door;
 pub mod health;
 pub mod logging;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::front_door::route::Service;
+use crate::front_door::catalogue::{self, Service};
 
 /// Queues beyond this many are left out of the answer; `millpond_queues` still counts them.
 pub const QUEUES_MAX: usize = 1000;
@@ -40,7 +40,8 @@ struct Series {
 /// The counters of this process.
 pub struct Metrics {
     series: Vec<Series>,
-    by_operation: HashMap<&'static str, Label>,
+    /// By service and operation.
+    by_operation: HashMap<(&'static str, &'static str), Label>,
     /// Connections accepted since the start.
     pub(crate) accepted: AtomicU64,
     /// Requests that panicked.
@@ -50,31 +51,26 @@ pub struct Metrics {
 const OTHER: &str = "other";
 /// The front door's own pages.
 pub(crate) const OWN: Label = Label(0);
-const SQS_OTHER: Label = Label(1);
-const STS: Label = Label(2);
-const WEBSITE: Label = Label(3);
-const ELSEWHERE: Label = Label(4);
-const S3_OTHER: Label = Label(5);
-const FIXED: [(&str, &str); 6] = [
-    ("millpond", "page"),
-    ("sqs", OTHER),
-    ("sts", "GetCallerIdentity"),
-    ("s3", "website"),
-    (OTHER, OTHER),
-    ("s3", OTHER),
-];
+const WEBSITE: Label = Label(1);
+const LOAD_BALANCER: Label = Label(2);
+const ELSEWHERE: Label = Label(3);
+const FIXED: [(&str, &str); 4] =
+    [("millpond", "page"), (catalogue::S3, "website"), ("millpond", "load_balancer"), (OTHER, OTHER)];
 /// S3's operations are known only to S3; its requests are told apart by method.
-const METHODS: [&str; 5] = ["GET", "PUT", "POST", "DELETE", "HEAD"];
+const METHODS: [&str; 6] = ["GET", "PUT", "POST", "DELETE", "HEAD", OTHER];
 
 impl Default for Metrics {
     fn default() -> Self {
         let mut series: Vec<Series> =
             FIXED.iter().map(|(service, operation)| Series::new(service, operation)).collect();
         let mut by_operation = HashMap::new();
-        let sqs = api::sqs::SERVICE.operations.iter().map(|operation| ("sqs", operation.name));
-        for (service, operation) in sqs.chain(METHODS.map(|method| ("s3", method))) {
-            by_operation.insert(operation, Label(series.len()));
-            series.push(Series::new(service, operation));
+        let of_documents = catalogue::DOCUMENTS.iter().flat_map(|document| {
+            let names = document.schema.operations.iter().map(|operation| operation.name);
+            names.chain([OTHER]).map(|operation| (document.name, operation))
+        });
+        for key in of_documents.chain(METHODS.map(|method| (catalogue::S3, method))) {
+            by_operation.insert(key, Label(series.len()));
+            series.push(Series::new(key.0, key.1));
         }
         Self { series, by_operation, accepted: AtomicU64::new(0), panics: AtomicU64::new(0) }
     }
@@ -99,13 +95,13 @@ impl Series {
 impl Metrics {
     /// Where an operation of `service` is counted; the method stands for the operation on S3.
     pub fn label(&self, service: &Service, operation: &str) -> Label {
-        let known = self.by_operation.get(operation).copied();
-        match service {
-            Service::Sqs => known.unwrap_or(SQS_OTHER),
-            Service::S3 => known.unwrap_or(S3_OTHER),
-            Service::Sts => STS,
-            Service::Other(_) => ELSEWHERE,
-        }
+        let of = |operation| self.by_operation.get(&(service.name(), operation)).copied();
+        of(operation).or_else(|| of(OTHER)).unwrap_or(ELSEWHERE)
+    }
+
+    /// Where requests are counted that go to a load balancer by its name.
+    pub fn load_balancer(&self) -> Label {
+        LOAD_BALANCER
     }
 
     /// Where a website's requests are counted.
@@ -359,11 +355,20 @@ mod tests {
     #[test]
     fn made_up_operations_share_one_series() {
         let metrics = Metrics::default();
-        let series = metrics.series.len();
-        for name in ["Nonsense", "x\"y", ""] {
-            assert_eq!(metrics.label(&Service::Sqs, name), SQS_OTHER);
+        for service in [Service::Sqs, Service::Elb, Service::S3] {
+            let other = metrics.by_operation[&(service.name(), OTHER)];
+            for name in ["Nonsense", "x\"y", ""] {
+                assert_eq!(metrics.label(&service, name), other);
+            }
         }
-        assert_eq!(metrics.series.len(), series);
+        assert_eq!(metrics.label(&Service::Other("sns".into()), "Publish"), ELSEWHERE);
+    }
+
+    #[test]
+    fn operations_of_one_name_are_counted_for_their_own_service() {
+        let metrics = Metrics::default();
+        let labels = [Service::Ec2, Service::Elb].map(|service| metrics.label(&service, "DescribeTags"));
+        assert_ne!(labels[0], labels[1]);
     }
 
     #[test]

@@ -9,18 +9,33 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use api::Call;
+use balancer::Balancer;
+use bytes::Bytes;
+use ec2::{Ec2, Ec2Options, Machines};
+use elb::{Elb, ElbOptions};
 use host::{Clock, Disk, Ids, SystemClock, SystemDisk, SystemIds};
-use iam::{Authenticator, Keys, MasterKey, Mode};
+use iam::{Authenticator, Iam, Keys, MasterKey, Mode, Sts};
+use queue::Engine;
+use s3::{S3, S3Options};
+use sqs::{Sqs, SqsOptions};
 use store::Store;
+use wire::EncodedResponse;
 
-use crate::config::{AuthChoice, Config, Keep};
+use crate::config::{AuthChoice, Config, Keep, LoadBalancing};
 use crate::data_dir::DataDir;
+use crate::front_door::catalogue::{self, Service};
 use crate::metrics::{QUEUES_MAX, Text};
+
+/// Access records that are not in a bucket yet, below the data directory.
+const ACCESS_RECORDS_DIR: &str = "access-records";
 
 /// The ground that services stand on.
 pub struct Platform {
     home: Home,
     store: Store,
+    disk: Arc<dyn Disk>,
+    master_key: MasterKey,
     clock: Arc<dyn Clock>,
     /// The source of all chance.
     pub ids: Arc<dyn Ids>,
@@ -53,15 +68,32 @@ impl Drop for Passing {
     }
 }
 
+impl Home {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Kept(dir) => dir.path(),
+            Self::Passing(passing) => &passing.0,
+        }
+    }
+}
+
 /// The services, open.
 pub struct Services {
     /// Simple Queue Service.
-    pub sqs: sqs::Sqs,
+    pub sqs: Sqs,
     /// Simple Storage Service.
-    pub s3: s3::S3,
+    pub s3: S3,
     /// Security Token Service.
-    pub sts: iam::Sts,
-    engine: queue::Engine,
+    pub sts: Sts,
+    /// Identity and Access Management.
+    pub iam: Iam,
+    /// Elastic Compute Cloud.
+    pub ec2: Ec2,
+    /// Classic Elastic Load Balancing.
+    pub elb: Elb,
+    /// What serves load balancers' traffic, on threads of its own. ELB alone publishes to it.
+    pub balancer: Balancer,
+    engine: Engine,
     resetting: tokio::sync::Mutex<()>,
     /// Held, and with it the lock on the data directory, until all services are gone.
     _home: Home,
@@ -81,34 +113,44 @@ impl Platform {
                 (Home::Passing(Passing::create(&*ids)?), Store::in_memory().context("cannot open SQLite")?)
             }
         };
-        Ok(Self { home, store, clock: Arc::new(SystemClock), ids })
+        let disk: Arc<dyn Disk> = Arc::new(SystemDisk::new(home.path().into()));
+        let master_key = match (&home, &config.master_key) {
+            (_, Some(key)) => key.clone(),
+            (Home::Kept(_), None) => MasterKey::load_or_create(&*disk, &*ids)?,
+            (Home::Passing(_), None) => {
+                let mut bytes = [0; 32];
+                ids.fill(&mut bytes);
+                MasterKey::from_bytes(bytes)
+            }
+        };
+        Ok(Self { home, store, disk, master_key, clock: Arc::new(SystemClock), ids })
     }
 
     /// Opens the access keys and decides the mode, by the rule that local mode never leaves this machine.
     pub fn authenticator(&self, config: &Config) -> anyhow::Result<Authenticator> {
-        let master_key = match (&self.home, &config.master_key) {
-            (_, Some(key)) => key.clone(),
-            (Home::Kept(dir), None) => MasterKey::load_or_create(&SystemDisk::new(dir.path().into()), &*self.ids)?,
-            (Home::Passing(_), None) => {
-                let mut bytes = [0; 32];
-                self.ids.fill(&mut bytes);
-                MasterKey::from_bytes(bytes)
-            }
-        };
-        let keys = Keys::open(self.store.clone(), &master_key, self.clock.clone(), self.ids.clone())?;
+        let keys = Keys::open(self.store.clone(), &self.master_key, self.clock.clone(), self.ids.clone())?;
         let mode = choose_mode(config, keys.is_empty()?)?;
         Ok(Authenticator::new(mode, Arc::new(keys), self.clock.clone(), config.account.clone()))
     }
 
-    /// Opens all services.
+    /// Opens all services, each on those before it.
     pub async fn services(self, config: &Config) -> anyhow::Result<Services> {
-        let disk: Arc<dyn Disk> = match &self.home {
-            Home::Kept(dir) => Arc::new(SystemDisk::new(dir.path().into())),
-            Home::Passing(passing) => Arc::new(SystemDisk::new(passing.0.clone())),
-        };
+        let engine = self.queue_engine()?;
+        let sqs = self.sqs(config, &engine).await?;
+        let s3 = self.s3(config)?;
+        let iam = Iam::open(self.store.clone(), &self.master_key, self.clock.clone(), self.ids.clone())?;
+        let ec2 = self.ec2(config)?;
+        let balancer = self.balancer(&config.load_balancing)?;
+        let elb = self.elb(&config.load_balancing, &ec2, &iam, &s3, &balancer).await?;
+        ec2.ask_before_delete(elb.security_group_users());
+        let resetting = tokio::sync::Mutex::default();
+        Ok(Services { sqs, s3, sts: Sts, iam, ec2, elb, balancer, engine, resetting, _home: self.home })
+    }
+
+    fn queue_engine(&self) -> anyhow::Result<Engine> {
         // The engine logs what it recovered.
-        let (engine, _) = queue::Engine::open(queue::Options {
-            disk: matches!(self.home, Home::Kept(_)).then(|| disk.clone()),
+        let (engine, _) = Engine::open(queue::Options {
+            disk: matches!(self.home, Home::Kept(_)).then(|| self.disk.clone()),
             dir: "journal".into(),
             clock: self.clock.clone(),
             ids: self.ids.clone(),
@@ -116,24 +158,79 @@ impl Platform {
             writer: queue::Writer::Thread,
         })
         .context("cannot open the message journal")?;
-        let sqs = sqs::Sqs::open(sqs::SqsOptions {
+        Ok(engine)
+    }
+
+    async fn sqs(&self, config: &Config, engine: &Engine) -> anyhow::Result<Sqs> {
+        let options = SqsOptions {
             store: self.store.clone(),
             engine: engine.clone(),
             clock: self.clock.clone(),
             ids: self.ids.clone(),
             cooldowns: config.sqs_cooldowns,
-        })
-        .await?;
-        let s3 = s3::S3::open(s3::S3Options {
-            store: self.store,
-            disk,
+        };
+        Ok(Sqs::open(options).await?)
+    }
+
+    fn s3(&self, config: &Config) -> anyhow::Result<S3> {
+        let options = S3Options {
+            store: self.store.clone(),
+            disk: self.disk.clone(),
             // `blobs` and `tmp` stand beside the journal.
             dir: PathBuf::new(),
-            clock: self.clock,
-            ids: self.ids,
+            clock: self.clock.clone(),
+            ids: self.ids.clone(),
             base_domains: config.base_domains.clone(),
-        })?;
-        Ok(Services { sqs, s3, sts: iam::Sts, engine, resetting: tokio::sync::Mutex::default(), _home: self.home })
+        };
+        Ok(S3::open(options)?)
+    }
+
+    fn ec2(&self, config: &Config) -> anyhow::Result<Ec2> {
+        let options = Ec2Options {
+            store: self.store.clone(),
+            ids: self.ids.clone(),
+            zones: config.load_balancing.zone_names(),
+            region: config.region.clone(),
+        };
+        Ok(Ec2::open(options)?)
+    }
+
+    fn balancer(&self, config: &LoadBalancing) -> anyhow::Result<Balancer> {
+        let dns = (!config.dns_listen.is_empty())
+            .then(|| balancer::DnsOptions { listen: config.dns_listen.clone(), zone: config.dns_domain.clone() });
+        let options = balancer::Options {
+            clock: self.clock.clone(),
+            ids: self.ids.clone(),
+            disk: self.disk.clone(),
+            spool_dir: ACCESS_RECORDS_DIR.into(),
+            limits: config.limits.clone(),
+            worker_threads: config.worker_threads,
+            dns,
+            inherited: Vec::new(),
+        };
+        Balancer::start(options).context("cannot start the load balancers")
+    }
+
+    async fn elb(
+        &self,
+        config: &LoadBalancing,
+        ec2: &Ec2,
+        iam: &Iam,
+        s3: &S3,
+        balancer: &Balancer,
+    ) -> anyhow::Result<Elb> {
+        let options = ElbOptions {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            ids: self.ids.clone(),
+            ec2: Arc::new(ec2.clone()),
+            certificates: Arc::new(iam.clone()),
+            object_store: Arc::new(s3.clone()),
+            balancer: balancer.clone(),
+            zones: config.zones.clone(),
+            dns_domain: config.dns_domain.clone(),
+        };
+        Ok(Elb::open(options).await?)
     }
 }
 
@@ -149,6 +246,13 @@ pub fn open_keys(config: &Config, data_dir: &Path) -> anyhow::Result<Keys> {
         None => MasterKey::load_or_create(&SystemDisk::new(data_dir.into()), &SystemIds)?,
     };
     Ok(Keys::open(open_store(data_dir)?, &master_key, Arc::new(SystemClock), Arc::new(SystemIds))?)
+}
+
+/// Opens the registered machines in a data directory, whether or not a server is using it; a running server notices
+/// changes.
+pub fn open_machines(config: &Config, data_dir: &Path) -> anyhow::Result<Machines> {
+    let (clock, ids, zones) = (Arc::new(SystemClock), Arc::new(SystemIds), config.load_balancing.zone_names());
+    Ok(Machines::open(open_store(data_dir)?, clock, ids, zones, config.region.clone())?)
 }
 
 /// The rule of the two modes. Local mode is what laptops and CI want, and nothing that a network may reach.
@@ -177,6 +281,26 @@ fn choose_mode(config: &Config, no_keys: bool) -> anyhow::Result<Mode> {
 }
 
 impl Services {
+    /// Lets a service answer a document; `None` for one that is not here, or takes no documents.
+    pub async fn answer(
+        &self,
+        service: &Service,
+        call: &Call,
+        operation: &str,
+        document: Bytes,
+    ) -> Option<EncodedResponse> {
+        // Boxed: a request pays for its own service's future, not for the largest.
+        let encoded = match service {
+            Service::Sqs => Box::pin(self.sqs.handle(call, operation, document)).await,
+            Service::Elb => Box::pin(self.elb.handle(call, operation, document)).await,
+            Service::Ec2 => Box::pin(self.ec2.handle(call, operation, document)).await,
+            Service::Iam => Box::pin(self.iam.handle(call, operation, document)).await,
+            Service::Sts => Box::pin(self.sts.handle(call, operation, document)).await,
+            Service::S3 | Service::Other(_) => return None,
+        };
+        Some(encoded)
+    }
+
     /// From now on nothing waits: long polls answer at once.
     pub fn drain(&self) {
         self.sqs.drain();
@@ -185,6 +309,7 @@ impl Services {
 
     /// Makes everything durable and stops what runs in the background.
     pub async fn close(&self) -> anyhow::Result<()> {
+        self.elb.close().await;
         self.s3.close().await;
         Ok(self.sqs.close().await?)
     }
@@ -192,6 +317,9 @@ impl Services {
     /// Empties all services. Access keys stay.
     pub async fn reset(&self) -> anyhow::Result<()> {
         let _alone = self.resetting.lock().await;
+        self.elb.reset().await?;
+        self.ec2.reset().await?;
+        self.iam.reset().await?;
         self.sqs.reset().await?;
         Ok(self.s3.reset().await?)
     }
@@ -207,9 +335,13 @@ impl Services {
     }
 
     /// Each service and whether it runs.
-    pub fn health(&self) -> [(&'static str, &'static str); 3] {
+    pub fn health(&self) -> Vec<(&'static str, &'static str)> {
         let queue = if self.engine.poisoned().borrow().is_some() { "error" } else { "running" };
-        [("s3", "running"), ("sqs", queue), ("sts", "running")]
+        let documents = catalogue::DOCUMENTS.iter().map(|document| match document.service {
+            Service::Sqs => (document.name, queue),
+            _ => (document.name, "running"),
+        });
+        documents.chain([(catalogue::S3, "running")]).collect()
     }
 
     /// Writes the counters of engine and services.

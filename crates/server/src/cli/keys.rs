@@ -17,11 +17,7 @@ pub(super) fn run(args: KeysArgs) -> anyhow::Result<ExitCode> {
     let (config, data_dir) = args.place.load()?;
     match args.command {
         KeysCommand::Create { account, description } => {
-            let account = match &account {
-                None => config.account.clone(),
-                Some(text) => AccountId::parse(text)
-                    .with_context(|| format!("cannot use account {text:?}: it must be 12 digits"))?,
-            };
+            let account = account_or_default(&config, account.as_deref())?;
             make_ready(&data_dir)?;
             create(&wiring::open_keys(&config, &data_dir)?, &account, &description)
         }
@@ -30,8 +26,18 @@ pub(super) fn run(args: KeysArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// The account that is named, else the configured one.
+pub(super) fn account_or_default(config: &Config, named: Option<&str>) -> anyhow::Result<AccountId> {
+    match named {
+        None => Ok(config.account.clone()),
+        Some(text) => {
+            AccountId::parse(text).with_context(|| format!("cannot use account {text:?}: it must be 12 digits"))
+        }
+    }
+}
+
 /// Creates the data directory where there is none. A running server holds its lock, and has made it ready.
-fn make_ready(data_dir: &Path) -> Result<(), DataDirError> {
+pub(super) fn make_ready(data_dir: &Path) -> Result<(), DataDirError> {
     match DataDir::open(data_dir) {
         Ok(_) | Err(DataDirError::InUse { .. }) => DataDir::check(data_dir),
         Err(error) => Err(error),
@@ -63,7 +69,7 @@ fn list(keys: &Keys) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn date(time: host::Timestamp) -> String {
+pub(super) fn date(time: host::Timestamp) -> String {
     let time = i64::try_from(time.as_secs()).ok().and_then(|secs| time::OffsetDateTime::from_unix_timestamp(secs).ok());
     time.map(|time| time.date().to_string()).unwrap_or_default()
 }

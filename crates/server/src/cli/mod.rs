@@ -7,6 +7,7 @@
 mod client;
 mod demo;
 mod exec;
+mod instances;
 mod keys;
 mod serve;
 mod verify;
@@ -25,6 +26,7 @@ Examples:
   millpond aws sqs create-queue --queue-name jobs
   millpond exec -- python your_program.py      run a program with the endpoint in its environment
   millpond demo                                see it work, in a minute, leaving nothing behind
+  millpond instances add --ip 10.0.0.5 --zone us-east-1a
   millpond keys create                         make an access key; then --listen 0.0.0.0:4566 is allowed
 
 Every flag can also be set as MILLPOND_<FLAG> in the environment or in ./millpond.toml; flags win over the
@@ -33,7 +35,7 @@ environment, the environment over the file. docs/configuration.md has every sett
 #[derive(Debug, Parser)]
 #[command(name = "millpond", version, about, long_about = None, after_help = EXAMPLES)]
 #[command(args_conflicts_with_subcommands = true)]
-#[command(about = "AWS's queue and storage on machines that you own. Serves, unless told otherwise.")]
+#[command(about = "AWS's queue, storage and load balancing on machines that you own. Serves, unless told otherwise.")]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -53,6 +55,8 @@ enum Command {
     Demo,
     /// Make, list and remove access keys; a running server notices within a second
     Keys(KeysArgs),
+    /// Register machines that you have as instances; a running server notices within a second
+    Instances(InstancesArgs),
     /// Read a data directory offline and say what it holds; changes nothing
     Verify(PlaceArgs),
     /// Print the version
@@ -141,6 +145,50 @@ enum KeysCommand {
     },
 }
 
+const INSTANCES_EXAMPLES: &str = "\
+Examples:
+  millpond instances add --ip 10.0.0.5 --zone us-east-1a --name web1    prints the new instance's id
+  millpond instances ls
+  millpond instances rm i-0123456789abcdef0
+
+An instance is registered with a load balancer as on AWS:
+  millpond aws elb register-instances-with-load-balancer --load-balancer-name web --instances i-0123456789abcdef0";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = INSTANCES_EXAMPLES)]
+struct InstancesArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// The account whose instances they are [default: the configured account, 000000000000]
+    #[arg(long, value_name = "12 DIGITS", global = true)]
+    account: Option<String>,
+    #[command(subcommand)]
+    command: InstancesCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum InstancesCommand {
+    /// Make a machine an instance and print its id
+    Add {
+        /// Where the machine is reached
+        #[arg(long, value_name = "ADDRESS")]
+        ip: std::net::IpAddr,
+        /// The zone that it is in, us-east-1a
+        #[arg(long)]
+        zone: String,
+        /// What its Name tag says
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// List the machines
+    Ls,
+    /// Remove a machine; load balancers stop sending to it
+    Rm {
+        /// The instance's id, i-…
+        instance_id: String,
+    },
+}
+
 impl PlaceArgs {
     fn load(self) -> Result<(Config, PathBuf), ConfigError> {
         let overrides = Overrides { config: self.config, data_dir: self.data_dir, ..Overrides::from_environment() };
@@ -164,6 +212,7 @@ pub fn main() -> ExitCode {
         Some(Command::Demo) => demo::run(),
         Some(Command::DemoWorker(args)) => demo::work(&args),
         Some(Command::Keys(args)) => keys::run(args),
+        Some(Command::Instances(args)) => instances::run(args),
         Some(Command::Verify(args)) => verify::run(args),
         Some(Command::Version) => {
             println!("millpond {}", env!("CARGO_PKG_VERSION"));

@@ -20,15 +20,17 @@ use tracing::{error, info, warn};
 
 use super::ServeArgs;
 use crate::config::{Config, Keep};
-use crate::front_door::{FrontDoor, listener};
+use crate::descriptors::{self, Carried};
+use crate::front_door::{FrontDoor, catalogue, listener};
 use crate::logging;
 use crate::shutdown::Signals;
 use crate::wiring::Platform;
 
 /// Serves until told to stop.
 pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
-    let config = Config::load(args.overrides)?;
+    let mut config = Config::load(args.overrides)?;
     logging::start(&config)?;
+    fit_descriptors(&mut config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.worker_threads)
         .thread_name("millpond-worker")
@@ -39,6 +41,14 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     // A client that never takes its answer must not keep the process: everything that counts is synced by now.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// Lowers the limits on connections to what the system lets this process open.
+fn fit_descriptors(config: &mut Config) {
+    let (front_door, balancer) =
+        (&mut config.limits.connections_max, &mut config.load_balancing.limits.connections_max);
+    let carried = descriptors::carried(Carried { front_door: *front_door, balancer: *balancer });
+    (*front_door, *balancer) = (carried.front_door, carried.balancer);
 }
 
 /// A server that accepts connections.
@@ -76,20 +86,25 @@ impl Running {
     /// Stops accepting, lets what is in flight finish within `timeout`, and makes everything durable.
     pub(super) async fn stop(mut self, timeout: Duration) -> anyhow::Result<()> {
         self.accepting.shutdown().await;
-        self.front_door.services().drain();
+        let services = self.front_door.services();
+        services.drain();
+        tokio::join!(self.finish_requests(timeout), services.balancer.drain(timeout));
+        self.watching.shutdown().await;
+        services.close().await
+    }
+
+    async fn finish_requests(&self, timeout: Duration) {
         if tokio::time::timeout(timeout, self.front_door.drain()).await.is_err() {
             let connections = self.front_door.connections();
             warn!(connections, "requests in flight did not finish in time; closing their connections");
             self.front_door.close_connections();
             let _ = tokio::time::timeout(Duration::from_secs(1), self.front_door.drain()).await;
         }
-        self.watching.shutdown().await;
-        self.front_door.services().close().await
     }
 }
 
 fn accept(listeners: Vec<TcpListener>, config: &Config, front_door: &Arc<FrontDoor>) -> JoinSet<()> {
-    let slots = Arc::new(Semaphore::new(listener::connections_carried(config.limits.connections_max)));
+    let slots = Arc::new(Semaphore::new(config.limits.connections_max));
     let mut accepting = JoinSet::new();
     for listener in listeners {
         accepting.spawn(listener::accept(listener, front_door.clone(), slots.clone()));
@@ -163,7 +178,7 @@ fn announce(config: &Config, running: &Running) {
         Mode::Strict => ("strict: only keys made with `millpond keys create`", ""),
     };
     let text = format!(
-        "Millpond {version} serves SQS, S3 and STS\n\
+        "Millpond {version} serves {titles}\n\
          \x20 endpoint  {urls}\n\
          \x20 region    {region} (any other works too), account {account}\n\
          \x20 data      {data}\n\
@@ -172,6 +187,7 @@ fn announce(config: &Config, running: &Running) {
          \x20 or set    export AWS_ENDPOINT_URL={endpoint} AWS_REGION={region}{credentials}\n\
          Ready on {endpoint}\n",
         version = env!("CARGO_PKG_VERSION"),
+        titles = catalogue::titles(),
         urls = urls.join(" "),
         region = config.region,
         account = config.account,

@@ -10,8 +10,8 @@ use http::{HeaderValue, Response, StatusCode};
 use wire::{ApiError, EncodedResponse};
 
 use super::body::{Body, BodyError};
+use super::catalogue::{self, Service};
 use super::origin::Refusal;
-use super::route::Service;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 static S3_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
@@ -37,9 +37,8 @@ pub fn from_encoded(encoded: EncodedResponse) -> Response<Body> {
 
 /// An error of a service, or in a service's name, as its client understands it.
 pub fn error(service: &Service, call: &Call, error: &ApiError, details: &[(&str, String)]) -> Response<Body> {
-    match (service, call.protocol) {
-        (Service::Sqs, _) => from_encoded(api::sqs::encode_error(call, error)),
-        (Service::Sts, _) => from_encoded(api::sts::encode_error(call, error)),
+    match (service.document(), call.protocol) {
+        (Some(document), _) => from_encoded((document.encode_error)(call, error)),
         (_, Protocol::Json10 | Protocol::Json11) => json_error(call, error),
         (_, Protocol::Query | Protocol::Ec2Query) => query_error(call, error),
         (_, Protocol::RestXml) => s3_error(call, error, details),
@@ -154,7 +153,7 @@ pub fn refusal(refusal: Refusal) -> ApiError {
 
 /// What the client is told about a service that is not here.
 pub fn no_such_service(name: &str, protocol: Protocol) -> ApiError {
-    let message = format!("Millpond has no service {name:?}; it has s3, sqs and sts.");
+    let message = format!("Millpond has no service {name:?}; it has {}.", catalogue::names());
     match protocol {
         Protocol::Json10 | Protocol::Json11 => ApiError::sender("UnknownOperationException", message),
         Protocol::Query | Protocol::Ec2Query => ApiError::sender("InvalidAction", message),

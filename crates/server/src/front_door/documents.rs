@@ -1,4 +1,4 @@
-//! Services whose requests are one document, JSON or a form: SQS, STS, and those that are not here.
+//! Services whose requests are one document, JSON or a form: all but S3, and those that are not here.
 //!
 //! Invariant: a document is held whole, and within bounds, before its signature is checked; it is decoded after.
 
@@ -14,8 +14,9 @@ use tracing::info;
 use wire::ApiError;
 
 use super::body::{Body, BodyError, RequestBody};
+use super::catalogue::Service;
 use super::origin::{self, Effect};
-use super::route::{self, Service};
+use super::route;
 use super::{Asked, FrontDoor, Trace, answer};
 
 impl FrontDoor {
@@ -50,14 +51,16 @@ impl FrontDoor {
             return answer::error(&trace.service, &asked.call, &error, &[]);
         }
         let (call, services) = (&asked.call, &self.services);
-        match &trace.service {
-            Service::Sqs => answer::from_encoded(Box::pin(services.sqs.handle(call, &operation, document)).await),
-            // STS has no resource that a policy could open to everyone.
-            Service::Sts if call.identity.is_anonymous() => {
-                answer::error(&trace.service, call, &AuthError::missing_token(), &[])
+        // STS has no resource that a policy could open to everyone.
+        if trace.service == Service::Sts && call.identity.is_anonymous() {
+            return answer::error(&trace.service, call, &AuthError::missing_token(), &[]);
+        }
+        match services.answer(&trace.service, call, &operation, document).await {
+            Some(encoded) => answer::from_encoded(encoded),
+            None => {
+                let error = answer::no_such_service(trace.service.name(), call.protocol);
+                answer::error(&trace.service, call, &error, &[])
             }
-            Service::Sts => answer::from_encoded(Box::pin(services.sts.handle(call, &operation, document)).await),
-            other => answer::error(other, call, &answer::no_such_service(other.name(), call.protocol), &[]),
         }
     }
 
@@ -70,10 +73,9 @@ impl FrontDoor {
             asked.call.region = region.clone();
         }
         // A signature made for another service must command nothing here.
-        let begun = match service {
-            Service::Sqs => begun.for_service("sqs").map_err(|error| error.to_query())?,
-            Service::Sts => begun.for_service("sts").map_err(|error| error.to_query())?,
-            Service::S3 | Service::Other(_) => begun,
+        let begun = match service.document() {
+            Some(document) => begun.for_service(document.name).map_err(|error| error.to_query())?,
+            None => begun,
         };
         asked.call.identity = begun.finish(body).map_err(|error| error.to_query())?;
         // Every operation counts as a change: in the Query protocol even a GET may be one.
@@ -93,9 +95,9 @@ fn read_form(parts: &Parts, body: &Bytes, service: Option<Service>, trace: &mut 
     let form = form(parts, body);
     let text = String::from_utf8_lossy(&form);
     let action = route::parameter(&text, "Action").unwrap_or_default();
-    let by_version = || route::service_of_version(&route::parameter(&text, "Version")?);
+    let version = route::parameter(&text, "Version").unwrap_or_default();
     // A form with no sign of any service: SQS is the one that people post to by hand.
-    let service = service.or_else(by_version).unwrap_or(Service::Sqs);
+    let service = service.or_else(|| Service::of_version(&version)).unwrap_or(Service::Sqs).in_version(&version);
     trace.name(&service, &action, Protocol::Query);
     let action = action.into();
     (form, action)

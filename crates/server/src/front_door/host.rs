@@ -10,6 +10,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use api::Region;
 use s3::host::Addressing;
 
+use super::catalogue::Service;
+
 /// Served besides the configured ones. Nobody outside can point these at another machine, or they are AWS's own.
 const KNOWN_DOMAINS: &[&str] = &["localhost", "localhost.localstack.cloud", "amazonaws.com", "amazonaws.com.cn"];
 
@@ -29,10 +31,8 @@ pub struct Host {
 pub enum Names {
     /// The endpoint as a whole; the request itself says which service.
     Endpoint,
-    /// SQS: `sqs.us-east-1.…`, and the older `us-east-1.queue.…` and `queue.…`.
-    Sqs,
-    /// STS: `sts.us-east-1.…`.
-    Sts,
+    /// A service: `ec2.us-east-1.…`, `iam.…`; for SQS `us-east-1.queue.…` and `queue.…` as well.
+    Service(Service),
     /// S3: `s3.us-east-1.…` with the bucket in the path, or `shop.s3.us-east-1.…` with the bucket in the name.
     S3 {
         /// The bucket in the name.
@@ -91,14 +91,12 @@ fn prefix_under_a_domain<'a>(name: &'a str, base_domains: &[String]) -> Option<&
 
 /// The services whose hosts look like a bucket's; `None` leaves the name to S3.
 fn read_service(prefix: &str) -> Option<(Names, Option<&str>)> {
-    let is_one_label = |text: &str| !text.contains('.');
+    let named = |label| Service::of_host_label(label).map(Names::Service);
     match prefix.split_once('.') {
-        None if matches!(prefix, "sqs" | "queue") => Some((Names::Sqs, None)),
-        None if prefix == "sts" => Some((Names::Sts, None)),
-        Some(("sqs" | "queue", region)) if is_one_label(region) => Some((Names::Sqs, Some(region))),
-        Some(("sts", region)) if is_one_label(region) => Some((Names::Sts, Some(region))),
-        Some((region, "queue")) => Some((Names::Sqs, Some(region))),
-        _ => None,
+        None => Some((named(prefix)?, None)),
+        Some((region, "queue")) => Some((Names::Service(Service::Sqs), Some(region))),
+        Some((label, region)) if !region.contains('.') => Some((named(label)?, Some(region))),
+        Some(_) => None,
     }
 }
 
@@ -158,7 +156,7 @@ mod tests {
             ("sqs.localhost:4566", None),
             ("SQS.EU-West-1.Cloud.Example.org", region("eu-west-1")),
         ] {
-            assert_eq!(parse(header), (true, Names::Sqs, expected), "{header}");
+            assert_eq!(parse(header), (true, Names::Service(Service::Sqs), expected), "{header}");
         }
     }
 

@@ -23,7 +23,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::FrontDoor;
 use super::connection::{Connection, Open, Order};
@@ -31,8 +31,6 @@ use crate::config::Limits;
 
 /// Connections that the kernel keeps ready while we accept others.
 const BACKLOG: u32 = 4096;
-/// File descriptors that are not for connections: journals, blobs, SQLite.
-const DESCRIPTORS_RESERVED: u64 = 512;
 
 /// Binds every address; the second value has the ports that the system chose.
 pub fn bind(addresses: &[SocketAddr]) -> anyhow::Result<(Vec<TcpListener>, Vec<SocketAddr>)> {
@@ -64,22 +62,6 @@ fn refused(address: SocketAddr, error: &io::Error) -> String {
         _ => "choose another address with --listen",
     };
     format!("cannot listen on {address}: {error}; {advice}")
-}
-
-/// Raises the limit on file descriptors as far as allowed and says how many connections it carries.
-pub fn connections_carried(wanted: usize) -> usize {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let now = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: now.maximum, maximum: now.maximum };
-    let current = if setrlimit(Resource::Nofile, raised).is_ok() { now.maximum } else { now.current };
-    // `None` is "unlimited".
-    let Some(descriptors) = current else { return wanted };
-    // An object that is read or written takes a second descriptor beside its connection's.
-    let carried = usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED) / 2).unwrap_or(usize::MAX).max(16);
-    if carried < wanted {
-        info!(connections_max = carried, descriptors, "the limit on open files carries fewer connections than allowed");
-    }
-    carried.min(wanted)
 }
 
 /// Accepts connections until the future is dropped; those accepted live on.

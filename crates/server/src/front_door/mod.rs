@@ -9,6 +9,7 @@
 
 pub mod answer;
 pub mod body;
+pub mod catalogue;
 mod connection;
 mod documents;
 pub mod host;
@@ -37,11 +38,12 @@ use tokio::time::Instant;
 use tracing::{debug, error};
 
 use self::body::{Body, BodyError, Budget, InFlight, RequestBody, Whole};
+use self::catalogue::Service;
 use self::connection::{Connection, Connections};
 use self::host::Host;
 use self::origin::{ForeignHosts, Proof};
 use self::request_id::RequestIds;
-use self::route::{Route, Service};
+use self::route::Route;
 use crate::config::{Config, Limits};
 use crate::metrics::{self, Label, Metrics};
 use crate::wiring::Services;

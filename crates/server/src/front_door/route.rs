@@ -11,41 +11,8 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 
+use super::catalogue::Service;
 use super::host::{Host, Names};
-
-/// A service by its name in signature scopes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Service {
-    /// Simple Queue Service.
-    Sqs,
-    /// Simple Storage Service.
-    S3,
-    /// Security Token Service.
-    Sts,
-    /// One that Millpond does not have.
-    Other(Box<str>),
-}
-
-impl Service {
-    fn named(name: &str) -> Self {
-        match name {
-            "sqs" => Self::Sqs,
-            "s3" => Self::S3,
-            "sts" => Self::Sts,
-            other => Self::Other(other.into()),
-        }
-    }
-
-    /// The name in signature scopes, health and metrics.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Sqs => "sqs",
-            Self::S3 => "s3",
-            Self::Sts => "sts",
-            Self::Other(name) => name,
-        }
-    }
-}
 
 /// A page of the front door itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,13 +96,11 @@ fn own_page(parts: &Parts, host: &Host) -> Option<OwnPage> {
 
 fn json(target: &str, scope: Option<Service>) -> Route {
     let (prefix, operation) = target.rsplit_once('.').unwrap_or(("", target));
-    let service = match prefix {
-        "AmazonSQS" => Service::Sqs,
-        _ => match scope {
-            // A target that SQS does not have, sent to SQS: its own error for it is the right one.
-            Some(service @ (Service::Sqs | Service::Other(_))) => service,
-            _ => Service::Other(prefix.split('_').next().unwrap_or_default().into()),
-        },
+    let service = match (Service::of_target(prefix), scope) {
+        (Some(service), _) => service,
+        // A target that SQS does not have, sent to SQS: its own error for it is the right one.
+        (None, Some(service @ (Service::Sqs | Service::Other(_)))) => service,
+        (None, _) => Service::Other(prefix.split('_').next().unwrap_or_default().into()),
     };
     Route::Json { service, operation: operation.into() }
 }
@@ -143,44 +108,22 @@ fn json(target: &str, scope: Option<Service>) -> Route {
 fn unsigned(parts: &Parts, host: &Host) -> Route {
     let query = parts.uri.query().unwrap_or_default();
     if parameter(query, "Action").is_some() || (is_form(parts) && !has_s3_subresource(query)) {
-        let by_host = match host.names {
-            Names::Sqs => Some(Service::Sqs),
-            Names::Sts => Some(Service::Sts),
+        let by_host = match &host.names {
+            Names::Service(service) => Some(service.clone()),
             _ => None,
         };
-        let by_version = parameter(query, "Version").and_then(|version| service_of_version(&version));
+        let by_version = parameter(query, "Version").and_then(|version| Service::of_version(&version));
         let by_path = || is_queue_path(parts.uri.path()).then_some(Service::Sqs);
         return Route::Query { service: by_host.or(by_version).or_else(by_path) };
     }
-    match host.names {
-        Names::Sqs => Route::Query { service: Some(Service::Sqs) },
-        Names::Sts => Route::Query { service: Some(Service::Sts) },
+    match &host.names {
+        Names::Service(service) => Route::Query { service: Some(service.clone()) },
         // What a person does with a queue's URL is open it; SQS has its own answer to that.
         Names::Endpoint if is_queue_path(parts.uri.path()) && query.is_empty() && parts.method == Method::GET => {
             Route::Query { service: Some(Service::Sqs) }
         }
         _ => Route::S3,
     }
-}
-
-/// The service that has published `Version`, among those that speak Query.
-pub fn service_of_version(version: &str) -> Option<Service> {
-    let name = match version {
-        "2012-11-05" | "2011-10-01" | "2009-02-01" | "2008-01-01" => return Some(Service::Sqs),
-        "2011-06-15" => return Some(Service::Sts),
-        "2010-05-08" => "iam",
-        "2010-03-31" => "sns",
-        "2010-08-01" => "monitoring",
-        "2016-11-15" => "ec2",
-        "2012-06-01" | "2015-12-01" => "elasticloadbalancing",
-        "2011-01-01" => "autoscaling",
-        "2010-05-15" => "cloudformation",
-        "2014-10-31" => "rds",
-        "2015-02-02" => "elasticache",
-        "2010-12-01" => "ses",
-        _ => return None,
-    };
-    Some(Service::Other(name.into()))
 }
 
 /// The value of a form or query parameter, decoded.
@@ -331,6 +274,24 @@ mod tests {
         assert_eq!(route("GET", "/", &[]), Route::S3);
         assert_eq!(route("POST", "/bucket?delete", &[FORM]), Route::S3);
         assert_eq!(route("GET", "/123456789012/orders", &[("host", "shop.s3.localhost")]), Route::S3);
+    }
+
+    #[test]
+    fn every_query_service_is_found_by_scope_host_and_version() {
+        for (name, version, service) in [
+            ("elasticloadbalancing", "2012-06-01", Service::Elb),
+            ("ec2", "2016-11-15", Service::Ec2),
+            ("iam", "2010-05-08", Service::Iam),
+            ("sts", "2011-06-15", Service::Sts),
+        ] {
+            let expected = Route::Query { service: Some(service) };
+            assert_eq!(route("POST", "/", &[("authorization", &scope(name)), FORM]), expected, "{name}");
+            let host = format!("{name}.us-east-1.amazonaws.com");
+            assert_eq!(route("POST", "/", &[FORM, ("host", &host)]), expected, "{name}");
+            assert_eq!(route("GET", &format!("/?Action=X&Version={version}"), &[]), expected, "{name}");
+            let v2 = format!("/?Action=X&Version={version}&AWSAccessKeyId=a&Signature=b&SignatureVersion=2");
+            assert_eq!(route("GET", &v2, &[]), expected, "{name}");
+        }
     }
 
     #[test]

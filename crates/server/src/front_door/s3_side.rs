@@ -11,9 +11,9 @@ use tracing::info;
 use wire::ApiError;
 
 use super::body::{Body, RequestBody};
+use super::catalogue::Service;
 use super::host::Names;
 use super::origin::{self, Effect, Proof};
-use super::route::Service;
 use super::{Asked, FrontDoor, Trace, answer};
 
 impl FrontDoor {

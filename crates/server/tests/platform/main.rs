@@ -6,7 +6,9 @@
 mod auth;
 mod browser;
 mod commands;
+mod instances;
 mod limits;
+mod load_balancer;
 mod pages;
 mod routing;
 mod shutdown;

@@ -202,10 +202,43 @@ impl Server {
         self.request("POST", "/", &signed, &body)
     }
 
+    /// A call in the Query protocol that must succeed, as anybody's, in local mode.
+    pub fn query_ok(&self, service: &str, version: &str, action: &str, parameters: &[(&str, &str)]) -> String {
+        let answer = self.query_as(&Key::any(), service, version, action, parameters);
+        assert_eq!(answer.status, 200, "{action}: {answer:?}");
+        answer.text()
+    }
+
+    /// A signed call in the Query protocol.
+    pub fn query_as(
+        &self,
+        key: &Key,
+        service: &str,
+        version: &str,
+        action: &str,
+        parameters: &[(&str, &str)],
+    ) -> Answer {
+        let body = form(version, action, parameters);
+        let headers = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
+        let signed = key.sign(&self.address.to_string(), "POST", "/", service, &headers, &body);
+        let signed: Vec<(&str, &str)> = signed.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        self.send("POST", "/", &signed, &body)
+    }
+
     pub fn create_queue(&self, name: &str) -> String {
         let created = self.sqs_ok("CreateQueue", json!({ "QueueName": name }));
         created["QueueUrl"].as_str().unwrap().to_owned()
     }
+}
+
+/// A Query request's form.
+pub fn form(version: &str, action: &str, parameters: &[(&str, &str)]) -> String {
+    let mut body = format!("Action={action}&Version={version}");
+    for (name, value) in parameters {
+        let value = percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC);
+        body += &format!("&{name}={value}");
+    }
+    body
 }
 
 /// An access key.

@@ -83,7 +83,7 @@ impl Elb {
     fn blank(&self, call: &Call, name: &str, internal: bool) -> LoadBalancerRow {
         let digits = self.inner.ids.u64() % DNS_DIGITS;
         let scheme = if internal { "internal-" } else { "" };
-        let dns_name = format!("{scheme}{name}-{digits:010}.{}.elb.{}", call.region, self.inner.dns_domain);
+        let dns_name = format!("{scheme}{name}-{digits:010}.{}.{}", call.region, self.inner.dns_domain);
         LoadBalancerRow {
             id: 0,
             account: call.account().as_str().to_owned(),

@@ -7,7 +7,7 @@
 use std::future::Future;
 use std::sync::{Arc, Weak};
 
-use ::api::{Call, CertificateUsers, ServerCertificates};
+use ::api::{AccountId, Call, CertificateUsers, Region, SecurityGroupUsers, ServerCertificates};
 use async_trait::async_trait;
 use bytes::Bytes;
 use host::{Clock, Ids};
@@ -43,7 +43,7 @@ pub struct ElbOptions {
     pub balancer: balancer::Balancer,
     /// Where nodes can stand.
     pub zones: Vec<Zone>,
-    /// What DNS names end with: `web-1234567890.us-east-1.elb.<dns_domain>`.
+    /// What DNS names end with after name and region: `elb.localhost` makes `web-1234567890.us-east-1.elb.localhost`.
     pub dns_domain: String,
 }
 
@@ -146,6 +146,11 @@ impl Elb {
         ];
         *elb.inner.tasks.lock() = tasks;
         Ok(elb)
+    }
+
+    /// Whom EC2 asks before it deletes a security group.
+    pub fn security_group_users(&self) -> Weak<dyn SecurityGroupUsers> {
+        Arc::downgrade(&self.inner) as Weak<dyn SecurityGroupUsers>
     }
 
     /// Answers a request. `operation` is the action's name, empty when the request names none; `body` is the form.
@@ -261,5 +266,18 @@ impl CertificateUsers for Inner {
         })?;
         let uses = |row: &LoadBalancerRow| row.listeners.iter().any(|one| one.certificate.as_deref() == Some(arn));
         Ok(rows.into_iter().map(|row| row.value).find(uses).map(|row| row.arn()))
+    }
+}
+
+#[async_trait]
+impl SecurityGroupUsers for Inner {
+    async fn uses_group(&self, account: &AccountId, region: &Region, group_id: &str) -> Result<bool, ApiError> {
+        let prefix = rows::prefix(account.as_str(), region.as_str());
+        let rows = self.store.read_async(move |view| view.scan(&LOAD_BALANCERS, &Scan::prefix(&prefix))).await;
+        let rows = rows.map_err(|error: StoreError| {
+            tracing::error!(%error, "the store failed");
+            errors::internal()
+        })?;
+        Ok(rows.iter().any(|row| row.value.security_groups.iter().any(|group| group == group_id)))
     }
 }
