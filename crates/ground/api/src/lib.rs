@@ -14,6 +14,7 @@ mod security_group_users;
 mod server_certificates;
 
 pub mod autoscaling;
+pub mod cloudformation;
 pub mod ec2;
 pub mod elb;
 pub mod iam;

@@ -300,3 +300,34 @@ every_input_and_output! {
     sts:
     GetCallerIdentity(GetCallerIdentityInput => GetCallerIdentityOutput);
 }
+
+every_input_and_output! {
+    cloudformation:
+    CancelUpdateStack(CancelUpdateStackInput);
+    ContinueUpdateRollback(ContinueUpdateRollbackInput => ContinueUpdateRollbackOutput);
+    CreateChangeSet(CreateChangeSetInput => CreateChangeSetOutput);
+    CreateStack(CreateStackInput => CreateStackOutput);
+    DeleteChangeSet(DeleteChangeSetInput => DeleteChangeSetOutput);
+    DeleteStack(DeleteStackInput);
+    DescribeAccountLimits(DescribeAccountLimitsInput => DescribeAccountLimitsOutput);
+    DescribeChangeSet(DescribeChangeSetInput => DescribeChangeSetOutput);
+    DescribeStackEvents(DescribeStackEventsInput => DescribeStackEventsOutput);
+    DescribeStackResource(DescribeStackResourceInput => DescribeStackResourceOutput);
+    DescribeStackResources(DescribeStackResourcesInput => DescribeStackResourcesOutput);
+    DescribeStacks(DescribeStacksInput => DescribeStacksOutput);
+    ExecuteChangeSet(ExecuteChangeSetInput => ExecuteChangeSetOutput);
+    GetStackPolicy(GetStackPolicyInput => GetStackPolicyOutput);
+    GetTemplate(GetTemplateInput => GetTemplateOutput);
+    GetTemplateSummary(GetTemplateSummaryInput => GetTemplateSummaryOutput);
+    ListChangeSets(ListChangeSetsInput => ListChangeSetsOutput);
+    ListExports(ListExportsInput => ListExportsOutput);
+    ListImports(ListImportsInput => ListImportsOutput);
+    ListStackResources(ListStackResourcesInput => ListStackResourcesOutput);
+    ListStacks(ListStacksInput => ListStacksOutput);
+    RollbackStack(RollbackStackInput => RollbackStackOutput);
+    SetStackPolicy(SetStackPolicyInput);
+    SignalResource(SignalResourceInput);
+    UpdateStack(UpdateStackInput => UpdateStackOutput);
+    UpdateTerminationProtection(UpdateTerminationProtectionInput => UpdateTerminationProtectionOutput);
+    ValidateTemplate(ValidateTemplateInput => ValidateTemplateOutput);
+}
