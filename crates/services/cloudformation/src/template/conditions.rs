@@ -107,7 +107,9 @@ fn truth(at: &Evaluator<'_>, value: &Value) -> Result<bool, TemplateError> {
     match at.text(value)?.as_deref() {
         Some("true") => Ok(true),
         Some("false") => Ok(false),
-        _ => Err(TemplateError::condition_function(value.as_object().and_then(|o| o.keys().next()).map_or("A value", |n| n))),
+        _ => Err(TemplateError::condition_function(
+            value.as_object().and_then(|o| o.keys().next()).map_or("A value", |n| n),
+        )),
     }
 }
 

@@ -127,7 +127,10 @@ impl TemplateError {
     // --- references ----------------------------------------------------------------------------------------------
 
     pub(crate) fn unresolved(names: &[&str], block: &str) -> Self {
-        Self::format(format!("Unresolved resource dependencies [{}] in the {block} block of the template", names.join(", ")))
+        Self::format(format!(
+            "Unresolved resource dependencies [{}] in the {block} block of the template",
+            names.join(", ")
+        ))
     }
 
     pub(crate) fn resource_in_conditions(names: &[&str]) -> Self {
@@ -221,15 +224,21 @@ impl TemplateError {
     }
 
     pub(crate) fn dynamic_reference(reference: &str) -> Self {
-        Self(format!("Dynamic reference {reference} cannot be resolved: only the services ssm and none else are known here"))
+        Self(format!(
+            "Dynamic reference {reference} cannot be resolved: only the services ssm and none else are known here"
+        ))
     }
 
     pub(crate) fn output_is_no_string(name: &str) -> Self {
-        Self::format(format!("Output {name} is malformed. The Value field of every Outputs member must evaluate to a String."))
+        Self::format(format!(
+            "Output {name} is malformed. The Value field of every Outputs member must evaluate to a String."
+        ))
     }
 
     pub(crate) fn export_is_no_string(name: &str) -> Self {
-        Self::format(format!("Output {name} is malformed. The Name field of every Export member must evaluate to a String."))
+        Self::format(format!(
+            "Output {name} is malformed. The Name field of every Export member must evaluate to a String."
+        ))
     }
 
     pub(crate) fn result_too_large() -> Self {
@@ -266,15 +275,21 @@ impl TemplateError {
     }
 
     pub(crate) fn bad_pattern(name: &str) -> Self {
-        Self::format(format!("AllowedPattern of parameter '{name}' is not a regular expression that is understood here"))
+        Self::format(format!(
+            "AllowedPattern of parameter '{name}' is not a regular expression that is understood here"
+        ))
     }
 
     pub(crate) fn no_previous_value(name: &str) -> Self {
-        Self(format!("Invalid input for parameter key {name}. Cannot specify usePreviousValue as true for a parameter key not in the previous template"))
+        Self(format!(
+            "Invalid input for parameter key {name}. Cannot specify usePreviousValue as true for a parameter key not in the previous template"
+        ))
     }
 
     pub(crate) fn value_and_previous(name: &str) -> Self {
-        Self(format!("Invalid input for parameter key {name}. Cannot specify usePreviousValue as true and non empty value for a parameter"))
+        Self(format!(
+            "Invalid input for parameter key {name}. Cannot specify usePreviousValue as true and non empty value for a parameter"
+        ))
     }
 
     pub(crate) fn rule_failed(descriptions: &[String]) -> Self {

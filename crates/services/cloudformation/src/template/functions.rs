@@ -122,7 +122,8 @@ fn cidr(at: &Evaluator<'_>, argument: &Value) -> Result<Value, TemplateError> {
         _ => return Err(refused()),
     };
     let number = |text: &String| text.trim().parse::<u32>().map_err(|_| refused());
-    let blocks = cidr::blocks(block, number(count)?, bits.map(number).transpose()?).map_err(|what| TemplateError::cidr(&what))?;
+    let blocks = cidr::blocks(block, number(count)?, bits.map(number).transpose()?)
+        .map_err(|what| TemplateError::cidr(&what))?;
     Ok(Value::from(blocks))
 }
 
@@ -168,7 +169,9 @@ fn conditional(at: &Evaluator<'_>, argument: &Value) -> Evaluated {
     let Value::Array(parts) = argument else { return Err(TemplateError::argument("Fn::If")) };
     let [condition, when_true, when_false] = parts.as_slice() else { return Err(TemplateError::argument("Fn::If")) };
     let Value::String(name) = condition else { return Err(TemplateError::argument("Fn::If condition")) };
-    let Some(holds) = at.conditions.get(name) else { return Err(TemplateError::unresolved_condition(name, "Resources")) };
+    let Some(holds) = at.conditions.get(name) else {
+        return Err(TemplateError::unresolved_condition(name, "Resources"));
+    };
     at.value(if *holds { when_true } else { when_false })
 }
 

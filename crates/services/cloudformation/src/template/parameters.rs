@@ -152,7 +152,8 @@ fn members_of(place: &str, members: Map<String, Value>) -> Result<Parameter, Tem
         let at = format!("{place}/{member}");
         let scalar = |value: &Value| text(value).ok_or_else(|| TemplateError::must_be(&at, "a string"));
         let number = |value: &Value| {
-            let number = text(value).and_then(|text| text.trim().parse::<f64>().ok()).filter(|number| number.is_finite());
+            let number =
+                text(value).and_then(|text| text.trim().parse::<f64>().ok()).filter(|number| number.is_finite());
             number.ok_or_else(|| TemplateError::must_be(&at, "a number"))
         };
         let length = |value: &Value| {

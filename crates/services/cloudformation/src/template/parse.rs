@@ -184,7 +184,9 @@ impl<'a> Reader<'a> {
             let key = match event {
                 Event::MappingEnd => return Ok(Value::Object(members)),
                 Event::Scalar(text, _, _, None) => text.into_owned(),
-                Event::Scalar(text, _, _, Some(tag)) if tag.is_yaml_core_schema() || is_non_specific(&tag) => text.into_owned(),
+                Event::Scalar(text, _, _, Some(tag)) if tag.is_yaml_core_schema() || is_non_specific(&tag) => {
+                    text.into_owned()
+                }
                 _ => return Err(TemplateError::key_is_no_string(&format!("line {line}"))),
             };
             if key == "<<" {
@@ -227,8 +229,28 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {
 
 /// The functions that have a short form, without `Fn::`. `Ref` and `Condition` have no `Fn::` in their long form.
 const SHORT_FORMS: [&str; 23] = [
-    "And", "Base64", "Cidr", "Contains", "EachMemberEquals", "EachMemberIn", "Equals", "FindInMap", "GetAZs", "GetAtt",
-    "If", "ImportValue", "Join", "Length", "Not", "Or", "RefAll", "Select", "Split", "Sub", "ToJsonString", "Transform",
+    "And",
+    "Base64",
+    "Cidr",
+    "Contains",
+    "EachMemberEquals",
+    "EachMemberIn",
+    "Equals",
+    "FindInMap",
+    "GetAZs",
+    "GetAtt",
+    "If",
+    "ImportValue",
+    "Join",
+    "Length",
+    "Not",
+    "Or",
+    "RefAll",
+    "Select",
+    "Split",
+    "Sub",
+    "ToJsonString",
+    "Transform",
     "ValueOf",
 ];
 

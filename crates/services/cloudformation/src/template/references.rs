@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::error::TemplateError;
+use super::function;
 use super::functions::get_att_names;
 use super::sub::{self, Piece};
-use super::function;
 
 /// The names in a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -25,7 +25,8 @@ pub(crate) fn check(at: &Evaluator<'_>) -> Result<(), TemplateError> {
         }
         let assertions = rule.get("Assertions").and_then(Value::as_array);
         for assertion in assertions.ok_or_else(|| TemplateError::malformed(&place(), "must have Assertions"))? {
-            let assert = assertion.get("Assert").ok_or_else(|| TemplateError::malformed(&place(), "must have an Assert"))?;
+            let assert =
+                assertion.get("Assert").ok_or_else(|| TemplateError::malformed(&place(), "must have an Assert"))?;
             if !holds(at, assert)? {
                 let described = assertion.get("AssertDescription").and_then(Value::as_str);
                 failed.push(described.map_or_else(|| format!("Assertion of rule {name} failed"), str::to_owned));

@@ -111,7 +111,8 @@ fn section(
 
 fn mappings(mappings: BTreeMap<String, Value>) -> Result<BTreeMap<String, Value>, TemplateError> {
     for (name, mapping) in &mappings {
-        let keys = mapping.as_object().ok_or_else(|| TemplateError::must_be(&format!("/Mappings/{name}"), "an object"))?;
+        let keys =
+            mapping.as_object().ok_or_else(|| TemplateError::must_be(&format!("/Mappings/{name}"), "an object"))?;
         for (key, attributes) in keys {
             let place = || format!("/Mappings/{name}/{key}");
             let attributes = attributes.as_object().ok_or_else(|| TemplateError::must_be(&place(), "an object"))?;
@@ -191,7 +192,9 @@ fn read_output(name: &str, output: Value) -> Result<Output, TemplateError> {
             "Export" => {
                 let mut export = object(&at, value)?;
                 let name = export.remove("Name").filter(|_| export.is_empty());
-                read.export = Some(name.ok_or_else(|| TemplateError::malformed(&at, "Export must have a Name, and nothing else."))?);
+                read.export = Some(
+                    name.ok_or_else(|| TemplateError::malformed(&at, "Export must have a Name, and nothing else."))?,
+                );
             }
             _ => return Err(TemplateError::unknown_member("Outputs", &member)),
         }

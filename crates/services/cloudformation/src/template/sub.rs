@@ -2,7 +2,7 @@
 //!
 //! Invariant: a text is cut into pieces the same way for its evaluation and for finding what it refers to.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::error::TemplateError;
 use super::evaluate::Evaluator;
@@ -41,8 +41,11 @@ pub(crate) fn pieces(source: &str) -> Result<Vec<Piece<'_>>, TemplateError> {
     Ok(pieces)
 }
 
+/// The variables that a function itself brings.
+type Own<'a> = Option<&'a Map<String, Value>>;
+
 /// The text, and the variables that the function itself brings.
-pub(crate) fn arguments(argument: &Value) -> Result<(&str, Option<&serde_json::Map<String, Value>>), TemplateError> {
+pub(crate) fn arguments(argument: &Value) -> Result<(&str, Own<'_>), TemplateError> {
     match argument {
         Value::String(source) => Ok((source, None)),
         Value::Array(parts) => match parts.as_slice() {

@@ -54,7 +54,8 @@ fn unknown_types(template: &Template, catalogue: &dyn Catalogue) -> Result<(), T
 fn missing(template: &Template, found: &References) -> Vec<String> {
     let is_known = |name: &str| template.resources.contains_key(name) || graph::is_value(template, name);
     let names = found.names.iter().filter(|name| !is_known(name));
-    let resources = found.attributes.iter().map(|(name, _)| name).filter(|name| !template.resources.contains_key(*name));
+    let resources =
+        found.attributes.iter().map(|(name, _)| name).filter(|name| !template.resources.contains_key(*name));
     names.chain(resources).cloned().collect()
 }
 
@@ -109,7 +110,8 @@ fn check_conditions(template: &Template) -> Result<(), TemplateError> {
     let mut unresolved = BTreeSet::new();
     for condition in template.conditions.values() {
         if !is_condition(condition) {
-            let name = condition.as_object().and_then(|members| members.keys().next()).map_or("A value", String::as_str);
+            let name =
+                condition.as_object().and_then(|members| members.keys().next()).map_or("A value", String::as_str);
             return Err(TemplateError::condition_function(name));
         }
         let mut found = References::default();
@@ -127,7 +129,8 @@ fn check_conditions(template: &Template) -> Result<(), TemplateError> {
 }
 
 fn is_condition(condition: &Value) -> bool {
-    let names_another = condition.as_object().is_some_and(|members| members.len() == 1 && members.contains_key("Condition"));
+    let names_another =
+        condition.as_object().is_some_and(|members| members.len() == 1 && members.contains_key("Condition"));
     names_another || function(condition).is_some_and(|(name, _)| CONDITION_FUNCTIONS.contains(&name) || name == "Ref")
 }
 

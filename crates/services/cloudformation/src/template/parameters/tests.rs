@@ -1,3 +1,5 @@
+//! Types, constraints, and where values come from.
+
 use serde_json::json;
 
 use super::*;

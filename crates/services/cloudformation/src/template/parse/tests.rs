@@ -1,3 +1,5 @@
+//! What a text is read as, and which texts are refused.
+
 use serde_json::json;
 
 use super::*;

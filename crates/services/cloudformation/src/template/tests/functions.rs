@@ -83,7 +83,10 @@ fn cidr_cuts_blocks() {
 fn find_in_map_looks_up_and_says_what_is_missing() {
     assert_eq!(some("!FindInMap [Regions, !Ref 'AWS::Region', Image]"), "ami-1");
     assert_eq!(some("!FindInMap [Regions, eu-west-1, Zones]"), json!(["a", "b"]));
-    assert_eq!(error("!FindInMap [Regions, mars, Image]"), "Template error: Unable to get mapping for Regions::mars::Image");
+    assert_eq!(
+        error("!FindInMap [Regions, mars, Image]"),
+        "Template error: Unable to get mapping for Regions::mars::Image"
+    );
     assert!(error("!FindInMap [Nope, a, b]").contains("Mapping named 'Nope' is not present"));
     assert!(error("!FindInMap [Regions, a]").contains("requires three parameters"));
     let extended = |function: &str| {
@@ -154,7 +157,10 @@ fn split_cuts_text() {
 
 #[test]
 fn sub_puts_values_into_text() {
-    assert_eq!(some("!Sub 'a ${Text} ${AWS::Region} ${Queue} ${Queue.Arn}'"), "a hello eu-west-1 id-of-Queue Queue.Arn");
+    assert_eq!(
+        some("!Sub 'a ${Text} ${AWS::Region} ${Queue} ${Queue.Arn}'"),
+        "a hello eu-west-1 id-of-Queue Queue.Arn"
+    );
     assert_eq!(some("!Sub ['${Own}/${Text}', {Own: !Ref Number}]"), "2/hello");
     assert_eq!(some("!Sub ['${Text}', {Text: mine}]"), "mine");
     assert_eq!(some("!Sub 'keep ${!Literal} and $PATH and ${ Text }'"), "keep ${Literal} and $PATH and hello");
@@ -181,8 +187,12 @@ fn length_and_to_json_string_need_the_language_extensions() {
 #[test]
 fn transform_and_unknown_functions_are_refused() {
     assert!(error("{'Fn::Transform': {Name: x}}").contains("Fn::Transform is not supported"));
-    assert!(error("{'Fn::Jion': [a]}").contains("Encountered unsupported function: Fn::Jion Supported functions are: ["));
-    assert!(wrong(&format!("{REST}  R: {{Type: 'AWS::X', Properties: {{P: {{'Fn::Jion': a}}}}}}\n")).contains("Fn::Jion"));
+    assert!(
+        error("{'Fn::Jion': [a]}").contains("Encountered unsupported function: Fn::Jion Supported functions are: [")
+    );
+    assert!(
+        wrong(&format!("{REST}  R: {{Type: 'AWS::X', Properties: {{P: {{'Fn::Jion': a}}}}}}\n")).contains("Fn::Jion")
+    );
     let sam = "Transform: AWS::Serverless-2016-10-31\nResources: {A: {Type: 'AWS::X'}}\n";
     assert_eq!(wrong(sam), "No transform named AWS::Serverless-2016-10-31 found.");
 }

@@ -30,8 +30,13 @@ Resources:
     )
     .unwrap();
     let expected = [
-        ("A", vec![]), ("B", vec!["A"]), ("C", vec!["B"]), ("D", vec!["A", "C"]), ("E", vec!["A", "D"]),
-        ("F", vec!["E"]), ("G", vec!["B"]),
+        ("A", vec![]),
+        ("B", vec!["A"]),
+        ("C", vec!["B"]),
+        ("D", vec!["A", "C"]),
+        ("E", vec!["A", "D"]),
+        ("F", vec!["E"]),
+        ("G", vec!["B"]),
     ];
     for (name, needs) in expected {
         assert_eq!(graph[name], needs, "{name}");
@@ -86,7 +91,9 @@ fn names_that_nobody_has_are_refused_by_their_block() {
     assert!(wrong(outputs).contains("[Nope] in the Outputs block of the template"));
     let attribute = "Resources: {A: {Type: AWS::X}, B: {Type: AWS::X, Properties: {x: !GetAtt A.lower}}}\n";
     assert_eq!(wrong(attribute), "Template error: resource A does not support attribute type lower in Fn::GetAtt");
-    assert!(wrong("Resources: {A: {Type: AWS::X, Condition: Nope}}\n").contains("Unresolved condition dependency Nope"));
+    assert!(
+        wrong("Resources: {A: {Type: AWS::X, Condition: Nope}}\n").contains("Unresolved condition dependency Nope")
+    );
 }
 
 #[test]

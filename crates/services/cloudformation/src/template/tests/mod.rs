@@ -78,8 +78,7 @@ pub(crate) fn property(text: &str) -> Result<Option<Value>, String> {
         .map(|(name, p)| (name.clone(), parameters::value_of(&p.kind, p.default.as_deref().unwrap_or_default())))
         .collect();
     let pseudo = pseudo();
-    let conditions =
-        conditions::all(&template, &parameters, &pseudo).map_err(|error| error.to_string())?;
+    let conditions = conditions::all(&template, &parameters, &pseudo).map_err(|error| error.to_string())?;
     let at = Evaluator::new(&template, &parameters, &conditions, &pseudo, &Known);
     at.value(&template.resources["R"].properties["P"]).map_err(|error| error.to_string())
 }

@@ -33,9 +33,28 @@ fn value() -> impl Strategy<Value = Value> {
     ];
     leaf.prop_recursive(4, 40, 4, |inner| {
         let names = prop::sample::select(vec![
-            "Ref", "Fn::GetAtt", "Fn::Base64", "Fn::Cidr", "Fn::FindInMap", "Fn::GetAZs", "Fn::If", "Fn::ImportValue",
-            "Fn::Join", "Fn::Select", "Fn::Split", "Fn::Sub", "Fn::Equals", "Fn::And", "Fn::Or", "Fn::Not", "Condition",
-            "Fn::Length", "Fn::ToJsonString", "Fn::Transform", "Fn::ForEach::X", "k",
+            "Ref",
+            "Fn::GetAtt",
+            "Fn::Base64",
+            "Fn::Cidr",
+            "Fn::FindInMap",
+            "Fn::GetAZs",
+            "Fn::If",
+            "Fn::ImportValue",
+            "Fn::Join",
+            "Fn::Select",
+            "Fn::Split",
+            "Fn::Sub",
+            "Fn::Equals",
+            "Fn::And",
+            "Fn::Or",
+            "Fn::Not",
+            "Condition",
+            "Fn::Length",
+            "Fn::ToJsonString",
+            "Fn::Transform",
+            "Fn::ForEach::X",
+            "k",
         ]);
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),

@@ -50,20 +50,24 @@ Conditions:
 
 #[test]
 fn conditions_that_cannot_be_are_refused() {
-    let with = |condition: &str| wrong(&format!("Conditions: {{C: {condition}}}\nResources: {{A: {{Type: AWS::X}}}}\n"));
-    assert!(with("!And [!Equals [a, b]]").contains("at least 2 and at most 10 boolean parameters") || {
-        // The number of operands is looked at when the condition is evaluated.
-        let template = template("Conditions: {C: !And [!Equals [a, b]]}\nResources: {A: {Type: AWS::X}}\n");
-        let error = conditions::all(&template, &BTreeMap::new(), &pseudo()).unwrap_err();
-        error.to_string().contains("every Fn::And object requires a list of at least 2 and at most 10")
-    });
+    let with =
+        |condition: &str| wrong(&format!("Conditions: {{C: {condition}}}\nResources: {{A: {{Type: AWS::X}}}}\n"));
+    assert!(
+        with("!And [!Equals [a, b]]").contains("at least 2 and at most 10 boolean parameters") || {
+            // The number of operands is looked at when the condition is evaluated.
+            let template = template("Conditions: {C: !And [!Equals [a, b]]}\nResources: {A: {Type: AWS::X}}\n");
+            let error = conditions::all(&template, &BTreeMap::new(), &pseudo()).unwrap_err();
+            error.to_string().contains("every Fn::And object requires a list of at least 2 and at most 10")
+        }
+    );
     assert_eq!(
         with("!Equals [!Ref A, b]"),
         "Template format error: Unresolved dependencies [A]. Cannot reference resources in the Conditions block of the template"
     );
     assert!(with("!Not [!Condition Nope]").contains("Unresolved condition dependency Nope in the Conditions block"));
     assert!(with("!Join [a, [b]]").contains("Fn::Join cannot stand in a condition"));
-    let circle = template("Conditions: {A: !Not [!Condition B], B: !Not [!Condition A]}\nResources: {A: {Type: AWS::X}}\n");
+    let circle =
+        template("Conditions: {A: !Not [!Condition B], B: !Not [!Condition A]}\nResources: {A: {Type: AWS::X}}\n");
     let error = conditions::all(&circle, &BTreeMap::new(), &pseudo()).unwrap_err();
     assert!(error.to_string().contains("Circular dependency between conditions: [A, B]"));
 }
@@ -113,12 +117,24 @@ fn sections_are_held_to_their_forms() {
         ("Parameters: {}\n", "Template format error: At least one Resources member must be defined."),
         ("Resources: {}\n", "Template format error: At least one Resources member must be defined."),
         ("Resources: [a]\n", "Template format error: [/Resources] must be an object"),
-        ("Resources: {A: {}}\n", "Template format error: [/Resources/A] Every Resources object must contain a Type member."),
+        (
+            "Resources: {A: {}}\n",
+            "Template format error: [/Resources/A] Every Resources object must contain a Type member.",
+        ),
         ("Resources: {A-B: {Type: AWS::X}}\n", "Template format error: Resource name A-B is non alphanumeric."),
         ("Resources: {A: {Type: AWS::X, Propertys: {}}}\n", "Invalid template resource property 'Propertys'"),
-        ("Resources: {A: {Type: AWS::X, DeletionPolicy: Keep}}\n", "Template format error: Unrecognized DeletionPolicy Keep"),
-        ("Resources: {A: {Type: AWS::X, Properties: [a]}}\n", "Template format error: [/Resources/A/Properties] must be an object"),
-        ("Resources: {A: {Type: Foo::Bar}, B: {Type: Foo::Baz}}\n", "Template format error: Unrecognized resource types: [Foo::Bar, Foo::Baz]"),
+        (
+            "Resources: {A: {Type: AWS::X, DeletionPolicy: Keep}}\n",
+            "Template format error: Unrecognized DeletionPolicy Keep",
+        ),
+        (
+            "Resources: {A: {Type: AWS::X, Properties: [a]}}\n",
+            "Template format error: [/Resources/A/Properties] must be an object",
+        ),
+        (
+            "Resources: {A: {Type: Foo::Bar}, B: {Type: Foo::Baz}}\n",
+            "Template format error: Unrecognized resource types: [Foo::Bar, Foo::Baz]",
+        ),
         ("Resourcez: {}\n", "Invalid template property or properties [Resourcez]"),
     ];
     for (text, expected) in cases {
