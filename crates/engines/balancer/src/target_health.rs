@@ -18,8 +18,10 @@ pub(crate) fn of(registry: &Registry, checker: &Checker, id: LoadBalancerId) -> 
         better(&mut judged, target, checker);
     }
     let of_registered = |target: &Arc<Target>| {
-        let judgement = judged.get(&target.id).cloned().unwrap_or_default();
-        TargetHealth::new(target.id.clone(), Arc::clone(&target.zone), judgement, false)
+        let judgement = judged.get(&target.id).cloned();
+        // No node uses it any more, as its zone was disabled; it may still finish what it has begun.
+        let draining = judgement.is_none() && is_finishing(registry, id, &target.id);
+        TargetHealth::new(target.id.clone(), Arc::clone(&target.zone), judgement.unwrap_or_default(), draining)
     };
     let mut all: Vec<TargetHealth> = entry.load_balancer.targets.iter().map(of_registered).collect();
     let mut leaving = HashMap::new();
@@ -36,6 +38,11 @@ pub(crate) fn of(registry: &Registry, checker: &Checker, id: LoadBalancerId) -> 
         TargetHealth::new(target.id.clone(), Arc::clone(&target.zone), judgement, true)
     }));
     all
+}
+
+fn is_finishing(registry: &Registry, id: LoadBalancerId, target: &TargetId) -> bool {
+    let mut leaving = registry.leaving().iter().filter(|leaving| leaving.load_balancer == id);
+    leaving.any(|leaving| leaving.target.id == *target && !leaving.target.is_idle())
 }
 
 fn better<'a>(judged: &mut HashMap<&'a TargetId, Judgement>, target: &'a TargetState, checker: &Checker) {

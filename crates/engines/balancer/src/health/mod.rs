@@ -71,7 +71,7 @@ pub struct TargetHealth {
     pub failure: Option<Arc<str>>,
     /// Since when the state is what it is.
     pub since: Timestamp,
-    /// Whether it was deregistered, and finishes what it has begun.
+    /// Whether it was deregistered, or its zone disabled, and it finishes what it has begun.
     pub draining: bool,
 }
 
