@@ -77,7 +77,7 @@ impl Elb {
         self.put(owner, log, key, body.into()).await.map_err(|error| {
             tracing::info!(request_id = %call.request_id, bucket = log.bucket, %error, "ELB cannot write its test file");
             match error.code.as_ref() {
-                "NoSuchBucket" => errors::log_bucket_not_found(&log.bucket),
+                "NoSuchBucket" | "InvalidBucketName" => errors::log_bucket_not_found(&log.bucket),
                 "AccessDenied" => errors::log_access_denied(&log.bucket),
                 _ => errors::from_dependency(call, "S3", &error),
             }

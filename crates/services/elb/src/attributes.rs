@@ -58,7 +58,9 @@ fn apply(attributes: &mut AttributesRow, given: &LoadBalancerAttributes) -> Resu
         attributes.cross_zone = cross_zone.enabled;
     }
     if let Some(log) = &given.access_log {
+        let before = attributes.access_log.take().or(attributes.log_before.take());
         attributes.access_log = access_log(log)?;
+        attributes.log_before = before.filter(|_| attributes.access_log.is_none());
     }
     if let Some(draining) = &given.connection_draining {
         attributes.draining = draining.enabled;
@@ -107,11 +109,11 @@ fn in_range(name: &str, value: i32, low: i32, high: i32) -> Result<u32, ApiError
 
 fn describe(row: &AttributesRow) -> LoadBalancerAttributes {
     let number = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
-    let log = row.access_log.as_ref();
+    let log = row.access_log.as_ref().or(row.log_before.as_ref());
     LoadBalancerAttributes {
         cross_zone_load_balancing: Some(CrossZoneLoadBalancing { enabled: row.cross_zone }),
         access_log: Some(AccessLog {
-            enabled: log.is_some(),
+            enabled: row.access_log.is_some(),
             emit_interval: log.map(|log| number(log.interval_min)),
             s3_bucket_name: log.map(|log| log.bucket.clone()),
             s3_bucket_prefix: log.map(|log| log.prefix.clone()),

@@ -43,9 +43,9 @@ pub(crate) fn describe(input: &DescribeAccountLimitsInput) -> Result<DescribeAcc
     ];
     let size = page_size(input.page_size)?;
     // The marker is the name of the last limit told.
-    let start = match &input.marker {
-        None => 0,
-        Some(marker) => all.iter().position(|(name, _)| name == marker).ok_or_else(errors::marker_invalid)? + 1,
+    let start = match input.marker.as_deref() {
+        None | Some("") => 0,
+        Some(marker) => all.iter().position(|(name, _)| *name == marker).ok_or_else(errors::marker_invalid)? + 1,
     };
     let page: Vec<_> = all.iter().skip(start).take(size).collect();
     let next_marker = (start + page.len() < all.len()).then(|| page.last().map(|(name, _)| (*name).to_owned()));

@@ -136,10 +136,10 @@ impl Elb {
         // One that is not there is gone already: AWS answers that with success.
         let Some(row) = self.find(call, &input.load_balancer_name).await? else { return Ok(()) };
         let (key, row) = (row.key, row.value);
-        let write = self.inner.store.write_async(move |tx| tx.delete(&LOAD_BALANCERS, &key));
         if let Some(log) = row.attributes.access_log.clone() {
             self.retire_log(call, &row, log).await?;
         }
+        let write = self.inner.store.write_async(move |tx| tx.delete(&LOAD_BALANCERS, &key));
         write.await.map_err(|error: StoreError| errors::from_store(call, &error))?;
         self.reconcile().await;
         drop(changes);

@@ -95,7 +95,7 @@ impl Elb {
         let mut next_token = None;
         for _ in 0..PAGES_MAX {
             let input = DescribeSubnetsInput { next_token, ..Default::default() };
-            let page = self.inner.ec2.describe_subnets(call, input).await;
+            let page = self.inner.ec2.subnets(call, input).await;
             let page = page.map_err(|error| errors::from_dependency(call, "EC2", &error))?;
             all.extend(page.subnets);
             next_token = page.next_token;

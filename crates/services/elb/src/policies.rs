@@ -108,12 +108,14 @@ impl Elb {
         input: DescribeLoadBalancerPoliciesInput,
     ) -> Result<DescribeLoadBalancerPoliciesOutput, ApiError> {
         let names = input.policy_names;
-        let (all, missing): (Vec<PolicyRow>, Box<dyn Fn(&str) -> ApiError + Send>) = match input.load_balancer_name {
-            Some(name) if !name.is_empty() => {
-                let row = self.row(call, &name).await?;
-                (row.policies, Box::new(move |policy| errors::policy_not_found(policy, &name)))
-            }
-            _ => (security_policies::all().collect(), Box::new(errors::sample_policy_not_found)),
+        let load_balancer = input.load_balancer_name.filter(|name| !name.is_empty());
+        let all: Vec<PolicyRow> = match &load_balancer {
+            Some(name) => self.row(call, name).await?.policies,
+            None => security_policies::all().collect(),
+        };
+        let missing = |policy: &str| match &load_balancer {
+            Some(name) => errors::policy_not_found(policy, name),
+            None => errors::sample_policy_not_found(policy),
         };
         let policy_descriptions = if names.is_empty() {
             all.iter().map(security_policies::describe).collect()

@@ -23,17 +23,19 @@ use crate::rows::{AccessLogRow, LoadBalancerRow};
 use crate::service::{Elb, Inner};
 
 /// Where the logs of load balancers go that log no more, by id and the moment of their last.
-const RETIRED: Table<RetiredLog> = Table::new("elb_retired_logs");
+pub(crate) const RETIRED: Table<RetiredLog> = Table::new("elb_retired_logs");
 /// All intervals are multiples of it.
 const STEP: Duration = Duration::from_secs(5 * 60);
 /// The first wait after a failure; it doubles up to [`STEP`].
 const RETRY: Duration = Duration::from_secs(15);
+/// How long after a log was turned off its last records may still come: the change is not live at once.
+const SETTLED: Duration = Duration::from_secs(60);
 /// How long the remains of a log that was turned off are tried.
 const RETIRED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A log that was turned off.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct RetiredLog {
+pub(crate) struct RetiredLog {
     id: u64,
     account: String,
     region: String,
@@ -143,7 +145,10 @@ impl Elb {
         is_delivered: impl Fn(&AccessLogRow) -> bool,
     ) {
         let now = self.inner.clock.now();
-        let is_over = |log: &RetiredLog| is_delivered(&log.log) || now.since(host::Timestamp(log.at_ms)) > RETIRED_FOR;
+        let is_over = |log: &RetiredLog| {
+            let age = now.since(host::Timestamp(log.at_ms));
+            (age > SETTLED && is_delivered(&log.log)) || age > RETIRED_FOR
+        };
         let keys: Vec<_> = retired.iter().filter(|(_, log)| is_over(log)).map(|(key, _)| key.clone()).collect();
         if keys.is_empty() {
             return;

@@ -101,6 +101,9 @@ pub(crate) struct AttributesRow {
     pub(crate) cross_zone: bool,
     /// `None`: no access log.
     pub(crate) access_log: Option<AccessLogRow>,
+    /// Where the log went before it was turned off; only told.
+    #[serde(default)]
+    pub(crate) log_before: Option<AccessLogRow>,
     pub(crate) draining: bool,
     pub(crate) draining_timeout_s: u32,
     pub(crate) idle_timeout_s: u32,
@@ -121,6 +124,7 @@ impl Default for AttributesRow {
         Self {
             cross_zone: false,
             access_log: None,
+            log_before: None,
             draining: false,
             draining_timeout_s: 300,
             idle_timeout_s: 60,

@@ -20,7 +20,9 @@ use wire::{ApiError, EncodedResponse};
 
 use crate::data_plane::{DataPlane, Reserved};
 use crate::errors;
+use crate::inventory::{FromEc2, Inventory};
 use crate::live::Live;
+use crate::publisher::RETIRED;
 use crate::rows::{self, LOAD_BALANCERS, LoadBalancerRow};
 use crate::usage::Meter;
 use crate::zones::{Zone, Zones};
@@ -65,7 +67,7 @@ pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
-    pub(crate) ec2: Arc<dyn ::api::ec2::Ec2>,
+    pub(crate) ec2: Arc<dyn Inventory>,
     pub(crate) certificates: Arc<dyn ServerCertificates>,
     pub(crate) object_store: Arc<dyn ::api::ObjectStore>,
     pub(crate) balancer: Arc<dyn DataPlane>,
@@ -87,7 +89,7 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
-    pub(crate) ec2: Arc<dyn ::api::ec2::Ec2>,
+    pub(crate) ec2: Arc<dyn Inventory>,
     pub(crate) certificates: Arc<dyn ServerCertificates>,
     pub(crate) object_store: Arc<dyn ::api::ObjectStore>,
     pub(crate) zones: Vec<Zone>,
@@ -112,6 +114,7 @@ impl Elb {
     /// When rows cannot be read.
     pub async fn open(options: ElbOptions) -> Result<Self, OpenError> {
         let ElbOptions { store, clock, ids, ec2, certificates, object_store, balancer, zones, dns_domain } = options;
+        let ec2 = Arc::new(FromEc2(ec2));
         let parts = Parts { store, clock, ids, ec2, certificates, object_store, zones, dns_domain };
         Self::with(parts, Arc::new(balancer)).await
     }
@@ -184,7 +187,12 @@ impl Elb {
         let elb = self.clone();
         let work = tokio::spawn(async move {
             let _changes = Arc::clone(&elb.inner.changes).lock_owned().await;
-            elb.inner.store.write_async(|tx| tx.delete_range(&LOAD_BALANCERS, &Scan::all()).map(|_| ())).await?;
+            let forget = |tx: &mut store::Transaction<'_>| {
+                tx.delete_range(&LOAD_BALANCERS, &Scan::all())?;
+                // Nor is a log delivered to a bucket of before.
+                tx.delete_range(&RETIRED, &Scan::all()).map(|_| ())
+            };
+            elb.inner.store.write_async(forget).await?;
             elb.reconcile().await;
             Ok(())
         });

@@ -136,6 +136,8 @@ fn stickiness(row: &LoadBalancerRow, listener: &ListenerRow) -> Option<Stickines
     }
     if let Some(policy) = find(row, &listener.policies, LB_COOKIE) {
         let expiration_s = policy.value("CookieExpirationPeriod").and_then(|value| value.parse().ok());
+        // AWS: 0 is as good as no period; the cookie lasts for the browser's session.
+        let expiration_s = expiration_s.filter(|seconds| *seconds > 0);
         return Some(Stickiness::LoadBalancer { expiration_s });
     }
     let policy = find(row, &listener.policies, APP_COOKIE)?;

@@ -10,6 +10,7 @@ use api::ec2::{DescribeInstancesInput, DescribeSecurityGroupsInput, IpPermission
 use api::{Call, ServerCertificates};
 use wire::ApiError;
 
+use crate::inventory::Inventory;
 use crate::rows::LoadBalancerRow;
 use crate::service_call;
 
@@ -54,7 +55,7 @@ pub(crate) struct GroupFacts {
 
 /// Asks about all that the rows name.
 pub(crate) async fn gather(
-    ec2: &dyn api::ec2::Ec2,
+    ec2: &dyn Inventory,
     certificates: &dyn ServerCertificates,
     rows: &[LoadBalancerRow],
     known: &HashMap<String, Arc<balancer::Certificate>>,
@@ -88,12 +89,12 @@ pub(crate) fn to_certificate(certificate: &api::ServerCertificate) -> balancer::
 }
 
 /// All instances and security groups that the caller has.
-pub(crate) async fn facts(ec2: &dyn api::ec2::Ec2, call: &Call) -> Result<Facts, ApiError> {
+pub(crate) async fn facts(ec2: &dyn Inventory, call: &Call) -> Result<Facts, ApiError> {
     let mut facts = Facts::default();
     let mut next_token = None;
     for _ in 0..PAGES_MAX {
         let input = DescribeInstancesInput { max_results: Some(PAGE_ROWS), next_token, ..Default::default() };
-        let page = ec2.describe_instances(call, input).await?;
+        let page = ec2.instances(call, input).await?;
         for instance in page.reservations.into_iter().flat_map(|reservation| reservation.instances) {
             let Some(id) = instance.instance_id else { continue };
             let fact = InstanceFacts {
@@ -113,7 +114,7 @@ pub(crate) async fn facts(ec2: &dyn api::ec2::Ec2, call: &Call) -> Result<Facts,
     let mut next_token = None;
     for _ in 0..PAGES_MAX {
         let input = DescribeSecurityGroupsInput { max_results: Some(PAGE_ROWS), next_token, ..Default::default() };
-        let page = ec2.describe_security_groups(call, input).await?;
+        let page = ec2.groups(call, input).await?;
         for group in page.security_groups {
             let Some(id) = group.group_id else { continue };
             let fact = GroupFacts { name: group.group_name.unwrap_or_default(), ingress: group.ip_permissions };
