@@ -15,6 +15,8 @@ mod bind_error;
 mod config;
 mod deadline;
 mod dns;
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 mod listener;
 mod metrics;

@@ -75,3 +75,10 @@ pub(crate) struct LogKey {
     pub(crate) load_balancer: crate::LoadBalancerId,
     pub(crate) node: IpAddr,
 }
+
+/// A record's line, for those who check what it looks like.
+pub(crate) fn line(load_balancer: &str, record: &Record<'_>) -> Vec<u8> {
+    let mut line = Vec::new();
+    format::line(&mut line, &mut format::DateCache::default(), load_balancer, record);
+    line
+}

@@ -6,7 +6,7 @@
 
 use super::buffers::Buffer;
 use super::connection::Connection;
-use super::report::{Received, Report};
+use super::report::Report;
 
 /// Why the balancer answers by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +58,9 @@ pub(super) async fn write(connection: &mut Connection, answer: Answer, keep: boo
 }
 
 /// Refuses a request whose head could not be read; `input` holds what came of it.
-pub(super) async fn refuse_unread(connection: &mut Connection, answer: Answer, input: &Buffer, received: Received) {
+pub(super) async fn refuse_unread(connection: &mut Connection, answer: Answer, input: &Buffer, mut report: Report) {
     write(connection, answer, false).await;
     let Some(route) = connection.slot.route() else { return };
-    let mut report = Report::new(received);
     report.answered_by_balancer(answer.status());
     report.finish(connection, &route, None, input.unread());
 }

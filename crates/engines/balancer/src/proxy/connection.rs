@@ -23,8 +23,8 @@ use super::answer::{self, Answer};
 use super::buffers::{Buffer, Head};
 use super::exchange;
 use super::flow;
-use super::http1::{self, Forwarded, RequestHead};
-use super::report::Received;
+use super::http1::{self, Forwarded, RefusalKind, RequestHead, Verdict};
+use super::report::{Received, Report};
 use crate::access_record::TlsInfo;
 use crate::deadline::{Deadline, Tick};
 use crate::state::{Slot, TargetState};
@@ -208,8 +208,8 @@ impl Connection {
         match self.head(&mut input).await {
             Ok((head, lead)) => exchange::serve(self, input, &head, lead, received).await,
             Err(HeadError::Gone) => (After::Close, None),
-            Err(HeadError::Refused(answer)) => {
-                answer::refuse_unread(self, answer, &input, received).await;
+            Err(HeadError::Refused(answer, desync)) => {
+                answer::refuse_unread(self, answer, &input, Report::new(received, desync)).await;
                 (After::CloseGently, None)
             }
         }
@@ -224,15 +224,21 @@ impl Connection {
             node: self.local.ip(),
         };
         let mut lead = self.worker.buffers.head();
-        let mut parsed_bytes = 0;
+        let mode = self.slot.peek().as_ref().map(|route| route.load_balancer.desync_mode).unwrap_or_default();
+        let mut parsed = Parsed::default();
         let mut is_timed = false;
         loop {
-            if is_worth_parsing(input.unread(), parsed_bytes) {
-                parsed_bytes = input.unread().len();
-                match http1::parse_request(input.unread(), &self.worker.shared.limits, &forwarded, &mut lead) {
+            if parsed.is_worth_another(input.unread()) {
+                match http1::parse_request(input.unread(), &self.worker.shared.limits, mode, &forwarded, &mut lead) {
                     Ok(Some(head)) => return Ok((head, lead)),
                     Ok(None) => lead.clear(),
-                    Err(_) => return Err(HeadError::Refused(Answer::BadRequest)),
+                    Err(refusal) => {
+                        let answer = match refusal.kind {
+                            RefusalKind::Bad => Answer::BadRequest,
+                            RefusalKind::MethodTooLong => Answer::MethodNotAllowed,
+                        };
+                        return Err(HeadError::Refused(answer, refusal.desync));
+                    }
                 }
             }
             if !is_timed {
@@ -243,14 +249,14 @@ impl Connection {
             if input.space().is_empty() {
                 input.compact();
                 if input.space().is_empty() && !input.grow() {
-                    return Err(HeadError::Refused(Answer::BadRequest));
+                    return Err(HeadError::Refused(Answer::BadRequest, Verdict::default()));
                 }
             }
             poll_fn(|cx| match flow::poll_read(cx, &mut self.client, input) {
                 Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Err(HeadError::Gone)),
                 Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
                 Poll::Pending if self.deadline.is_due(cx) => {
-                    Poll::Ready(Err(HeadError::Refused(Answer::RequestTimeout)))
+                    Poll::Ready(Err(HeadError::Refused(Answer::RequestTimeout, Verdict::default())))
                 }
                 Poll::Pending => Poll::Pending,
             })
@@ -350,7 +356,7 @@ enum HeadError {
     /// The client went away.
     Gone,
     /// It is told why, and goes.
-    Refused(Answer),
+    Refused(Answer, Verdict),
 }
 
 /// How long either side may be silent.
@@ -358,12 +364,29 @@ pub(super) fn idle_timeout(slot: &Slot) -> Duration {
     slot.peek().as_ref().map_or(Duration::ZERO, |route| route.load_balancer.idle_timeout)
 }
 
-/// Whether a parser could find more in `bytes` than in the first `parsed_bytes` of them. Without this question a head
-/// that comes byte by byte would be parsed as often as it has bytes.
-fn is_worth_parsing(bytes: &[u8], parsed_bytes: usize) -> bool {
-    if parsed_bytes == 0 || bytes.len() >= parsed_bytes * 2 {
-        return true;
+/// What a parser has seen of a head without finding its end.
+#[derive(Default)]
+struct Parsed {
+    bytes: usize,
+    /// The first line was among it.
+    has_line: bool,
+}
+
+impl Parsed {
+    /// Whether a parser could find more in `bytes` than it did before; it is asked then. Without this question a head
+    /// that comes byte by byte would be parsed as often as it has bytes.
+    fn is_worth_another(&mut self, bytes: &[u8]) -> bool {
+        let news = bytes.get(self.bytes.saturating_sub(3)..).unwrap_or_default();
+        let has_line = self.has_line || memchr::memchr(b'\n', news).is_some();
+        let is_worth = self.bytes == 0
+            || bytes.len() >= self.bytes * 2
+            // A request of HTTP/0.9 is complete with its line.
+            || has_line != self.has_line
+            || memmem::find(news, b"\n\r\n").is_some()
+            || memmem::find(news, b"\n\n").is_some();
+        if is_worth {
+            *self = Self { bytes: bytes.len(), has_line };
+        }
+        is_worth
     }
-    let news = &bytes[parsed_bytes.saturating_sub(3)..];
-    memmem::find(news, b"\n\r\n").is_some() || memmem::find(news, b"\n\n").is_some()
 }

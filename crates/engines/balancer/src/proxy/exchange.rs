@@ -85,7 +85,7 @@ pub(super) async fn serve(
     let behind = if has_body || head.upgrade { input.split_off(head.bytes) } else { None };
     let (body, rest) = if has_body { (behind, None) } else { (None, behind) };
     let upload = Flow::new(&connection.worker.buffers, lead, head.framing, coding_of(head.framing), body);
-    let report = Report::new(received);
+    let report = Report::new(received, head.desync);
     let session = Session::of(&route, input.unread().get(..head.bytes).unwrap_or_default());
     let mut exchange =
         Exchange { connection, route: &route, head, report, upload, is_upload_broken: false, rest, session };
@@ -253,7 +253,7 @@ impl<'a> Exchange<'a> {
     async fn end(&mut self, outcome: Outcome, input: &Buffer) -> After {
         let after = match outcome {
             Outcome::Answered { keep: true } => After::Keep,
-            Outcome::Answered { keep: false } if self.is_request_through() => After::Close,
+            Outcome::Answered { keep: false } if self.is_request_through() && !self.head.is_last => After::Close,
             Outcome::Answered { keep: false } => After::CloseGently,
             Outcome::Broken => After::Close,
             Outcome::Answer(answer) => {

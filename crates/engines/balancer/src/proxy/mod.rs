@@ -15,7 +15,7 @@ mod connection;
 mod dispatch;
 mod exchange;
 mod flow;
-mod http1;
+pub(crate) mod http1;
 mod report;
 mod response;
 mod stickiness;

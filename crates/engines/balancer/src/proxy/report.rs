@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::time::Instant;
 
 use super::connection::Connection;
-use super::http1::RequestHead;
+use super::http1::{RequestHead, Tier, Verdict};
 use crate::access_record::{LogKey, Record, RequestLine};
 use crate::config::Frontend;
 use crate::state::Route;
@@ -32,6 +32,7 @@ pub(super) struct Received {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Report {
     received: Instant,
+    desync: Verdict,
     /// When its head had gone to the target, and which that was.
     pub(super) dispatched: Option<(Instant, SocketAddr)>,
     /// When the first byte of the target's answer was here.
@@ -46,9 +47,10 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(received: Received) -> Self {
+    pub(super) fn new(received: Received, desync: Verdict) -> Self {
         Self {
             received: received.at,
+            desync,
             dispatched: None,
             answered: None,
             elb_status: None,
@@ -87,6 +89,12 @@ impl Report {
             (None, Some(_)) => add(&metrics.elb_5xx, 1),
             (None, None) => {}
         }
+        if self.desync.tier > Tier::Compliant {
+            add(&metrics.desync_non_compliant, 1);
+            let Verdict { tier, reason } = self.desync;
+            let load_balancer = &*route.load_balancer.name;
+            tracing::debug!(load_balancer, client = %connection.peer, ?tier, ?reason, status = self.elb_status, "request is not compliant");
+        }
         if let (Some((dispatched, _)), Some(answered)) = (self.dispatched, self.answered) {
             metrics.latency.record(answered.duration_since(dispatched));
         }
@@ -97,6 +105,11 @@ impl Report {
 
     fn record(self, connection: &Connection, route: &Route, head: Option<&RequestHead>, bytes: &[u8]) {
         let processing = self.dispatched.map(|(at, _)| at.duration_since(self.received));
+        // Where the request named no host, it is the node that it came to.
+        let node = match head.map(|head| head.host(bytes)) {
+            Some([]) => connection.local.ip().to_string(),
+            _ => String::new(),
+        };
         let backend = self.dispatched.zip(self.answered).map(|((sent, _), first)| first.duration_since(sent));
         let record = Record {
             received_us: connection.worker.deadlines.wall_us(self.received),
@@ -109,7 +122,7 @@ impl Report {
             backend_status: self.backend_status,
             received_bytes: self.received_bytes,
             sent_bytes: self.sent_bytes,
-            request: head.map(|head| request_line(connection, route, head, bytes)),
+            request: head.map(|head| request_line(connection, route, head, bytes, node.as_bytes())),
             user_agent: head.and_then(|head| head.user_agent(bytes)),
             tls: connection.tls,
         };
@@ -120,16 +133,34 @@ impl Report {
     }
 }
 
-fn request_line<'a>(connection: &Connection, route: &Route, head: &RequestHead, bytes: &'a [u8]) -> RequestLine<'a> {
+fn request_line<'a>(
+    connection: &Connection,
+    route: &Route,
+    head: &RequestHead,
+    bytes: &'a [u8],
+    node: &'a [u8],
+) -> RequestLine<'a> {
+    let host = match head.host(bytes) {
+        [] => node,
+        host => without_port(host),
+    };
     RequestLine {
         method: head.method(bytes),
         scheme: match route.listener.frontend {
             Frontend::Https(_) | Frontend::Ssl(_) => "https",
             Frontend::Http | Frontend::Tcp => "http",
         },
-        host: head.host(bytes),
+        host,
         port: connection.local.port(),
         target: head.target(bytes),
         version: head.version_name(),
+    }
+}
+
+/// A host without the port behind its last colon, unless that is one of an IPv6 address.
+fn without_port(host: &[u8]) -> &[u8] {
+    match host.iter().rposition(|byte| !byte.is_ascii_digit()) {
+        Some(at) if host[at] == b':' => &host[..at],
+        _ => host,
     }
 }

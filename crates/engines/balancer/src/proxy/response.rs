@@ -24,11 +24,13 @@ pub(super) async fn relay(exchange: &mut Exchange<'_>, answering: Answering<'_>)
     let Answering { lease, mut backend, mut input } = answering;
     let target = lease.target();
     let mut lead = exchange.connection.worker.buffers.head();
+    let worker = exchange.connection.worker.clone();
+    let limits = &worker.shared.limits;
     let (head, persist) = loop {
         lead.clear();
         let mut persist = Persist::Close;
         let request = exchange.head;
-        let parsed = http1::parse_response(input.unread(), request, &mut lead, |head| {
+        let parsed = http1::parse_response(input.unread(), limits, request, &mut lead, |head| {
             persist = persist_of(exchange, head);
             persist
         });
@@ -55,7 +57,9 @@ pub(super) async fn relay(exchange: &mut Exchange<'_>, answering: Answering<'_>)
             Ok(Some(head)) => break (head, persist),
         }
     };
-    exchange.session.tell(exchange.route, lease.index, &mut lead);
+    if !exchange.head.is_simple {
+        exchange.session.tell(exchange.route, lease.index, &mut lead);
+    }
     exchange.report.elb_status = Some(head.status);
     exchange.report.backend_status = Some(head.status);
     input.consume(head.bytes);
@@ -73,7 +77,7 @@ pub(super) async fn relay(exchange: &mut Exchange<'_>, answering: Answering<'_>)
         return Outcome::Broken;
     }
     let is_clean = exchange.is_request_through() && download.take_rest().is_none();
-    if is_clean && head.keep_alive && head.framing != Framing::UntilClose {
+    if is_clean && head.keep_alive && !exchange.head.is_last && head.framing != Framing::UntilClose {
         let until = exchange.connection.worker.deadlines.now().after(exchange.route.load_balancer.idle_timeout);
         exchange.connection.worker.pools.put(backend, until);
     }
@@ -82,7 +86,8 @@ pub(super) async fn relay(exchange: &mut Exchange<'_>, answering: Answering<'_>)
 
 /// Whether the client can tell the answer's end by the connection's only.
 fn ends_with_connection(exchange: &Exchange<'_>, head: &ResponseHead) -> bool {
-    head.framing == Framing::UntilClose || (head.framing == Framing::Chunked && exchange.head.minor == 0)
+    let request = exchange.head;
+    request.is_simple || head.framing == Framing::UntilClose || (head.framing == Framing::Chunked && request.minor == 0)
 }
 
 /// What the client is told of its connection.

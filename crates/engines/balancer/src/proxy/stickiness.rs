@@ -80,7 +80,11 @@ impl Session {
                 if let Some(cookie) = find_set_cookie(head, cookie_name.as_bytes()) {
                     let (attributes, names_site) = copied_attributes(cookie);
                     let value = value(route, index);
-                    if names_site { set(head, COOKIE, &value, &attributes) } else { set_both(head, &value, &attributes) }
+                    if names_site {
+                        set(head, COOKIE, &value, &attributes)
+                    } else {
+                        set_both(head, &value, &attributes)
+                    }
                 } else if self.has_cookie && self.target != Some(index) {
                     // Its target is gone: the session stays with the new one, even if the old one comes back.
                     set_both(head, &value(route, index), b";PATH=/");

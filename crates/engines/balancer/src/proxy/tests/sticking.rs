@@ -91,9 +91,12 @@ async fn an_applications_session_begins_with_the_applications_cookie() {
         assert!(!head.contains("Set-Cookie"), "{head}");
     }
     // Without the application's cookie the session is over.
-    let visited: HashSet<IpAddr> =
-        [ask(&mut world, &cookie, "").await.0, ask(&mut world, &cookie, "").await.0, ask(&mut world, &cookie, "").await.0]
-            .into();
+    let visited: HashSet<IpAddr> = [
+        ask(&mut world, &cookie, "").await.0,
+        ask(&mut world, &cookie, "").await.0,
+        ask(&mut world, &cookie, "").await.0,
+    ]
+    .into();
     assert_eq!(visited.len(), 3);
 }
 
