@@ -8,5 +8,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    server::cli::main()
+    // Inside instances this binary goes by other names, and is other programs.
+    let argv: Vec<_> = std::env::args_os().collect();
+    guest::main(&argv).unwrap_or_else(server::cli::main)
 }

@@ -27,8 +27,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("elb", &["api", "wire", "store", "policy", "host", "balancer"]),
     ("autoscaling", &["api", "wire", "store", "policy", "host"]),
     ("cloudformation", &["api", "wire", "store", "policy", "host"]),
-    // Runs inside instances, and reaches services over HTTP only.
-    ("guest", &[]),
+    // Runs inside instances, and reaches services over HTTP only: it signs, and decodes nothing of theirs.
+    ("guest", &["wire"]),
     // The only place that knows all.
     (
         "millpond",
