@@ -288,3 +288,11 @@ fn letter_end(name: &[u8], at: usize, letter: u8) -> Option<usize> {
 pub(super) fn is_padded(name: &[u8], known: &[u8]) -> bool {
     name.iter().any(|&byte| is_blank(byte)) && trim(name).eq_ignore_ascii_case(known)
 }
+
+/// Whether this name has the letters of one that frames, whatever stands between them.
+pub(super) fn spells_framing(name: &[u8]) -> bool {
+    [&b"transferencoding"[..], b"contentlength"].iter().any(|framing| {
+        let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase);
+        letters.eq(framing.iter().copied())
+    })
+}

@@ -317,7 +317,8 @@ impl<'a> Reading<'a> {
         } else if desync::is_padded(name, b"transfer-encoding") {
             framing.add_codings(value);
         }
-        self.is_doubtful |= desync::resembles_framing(name) || trim(name).is_empty();
+        let could_frame = desync::resembles_framing(name) || desync::spells_framing(name);
+        self.is_doubtful |= could_frame || trim(name).is_empty();
         Some(())
     }
 
