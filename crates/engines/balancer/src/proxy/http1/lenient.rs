@@ -15,6 +15,12 @@ use super::scan::{decimal, is_bad, is_blank, is_target, is_text, is_token, is_to
 use super::{Forwarded, Framing, HEADERS_MAX, METHOD_BYTES_MAX, Refusal, RefusalKind, RequestHead, Span};
 use crate::config::{DesyncMode, Limits};
 
+/// Empty lines before a request. Each could be the end of a head, so each makes us look at all of them.
+const EMPTY_LINES_MAX: usize = 4;
+
+/// Names that `Connection` may say: each is compared with each header's.
+const NAMED_MAX: usize = 64;
+
 /// As [`super::parse_request`].
 pub(super) fn parse_request(
     bytes: &[u8],
@@ -77,7 +83,7 @@ impl<'a> Raw<'a> {
     /// `None` while the head isn't complete.
     fn read(bytes: &'a [u8], limits: &Limits) -> Result<Option<Self>, Refusal> {
         let mut lines = Lines { bytes, at: 0, found: Verdict::default() };
-        let start = lines.skip_empty();
+        let Some(start) = lines.skip_empty() else { return Err(Refusal::bad(lines.found)) };
         if bytes.get(start).is_some_and(|&byte| !is_token_byte(byte)) && bytes.get(start..) != Some(b"\r") {
             let mut found = lines.found;
             found.raise(Tier::Severe, Reason::BadMethod);
@@ -157,18 +163,20 @@ struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    /// Empty lines before a request: some old clients send one behind a body. Where the request begins.
-    fn skip_empty(&mut self) -> usize {
-        loop {
+    /// Empty lines before a request: some old clients send one behind a body. Where the request begins; `None` if there
+    /// are too many.
+    fn skip_empty(&mut self) -> Option<usize> {
+        for _ in 0..=EMPTY_LINES_MAX {
             match self.bytes.get(self.at..).unwrap_or_default() {
                 [b'\r', b'\n', ..] => self.at += 2,
                 [b'\n', ..] => {
                     self.found.raise(Tier::Acceptable, Reason::NonCrLfLineTermination);
                     self.at += 1;
                 }
-                _ => return self.at,
+                _ => return Some(self.at),
             }
         }
+        None
     }
 
     /// The next line without its end.
@@ -246,7 +254,7 @@ impl<'a> Reading<'a> {
         };
         let mut framing = FramingFields::default();
         reading.read_fields(&raw.fields, &mut framing)?;
-        reading.remove_named(&raw.fields);
+        reading.remove_named(&raw.fields)?;
         reading.settle_framing(&framing, raw.is_simple || trim(line.version) == b"HTTP/0.9")?;
         reading.settle_host(authority)?;
         reading.settle_upgrade();
@@ -323,14 +331,18 @@ impl<'a> Reading<'a> {
     }
 
     /// Removes the headers that `Connection` names. What the relay itself answers for stays: nobody may have it removed.
-    fn remove_named(&mut self, fields: &[Field<'_>]) {
+    fn remove_named(&mut self, fields: &[Field<'_>]) -> Option<()> {
         if !self.options.has_names {
-            return;
+            return Some(());
         }
         let options = fields.iter().filter(|field| Name::of(field.name) == Name::Connection);
-        let named: Vec<_> = options.flat_map(|field| list(field.value)).collect();
+        let named: Vec<_> = options.flat_map(|field| list(field.value)).take(NAMED_MAX + 1).collect();
+        if named.len() > NAMED_MAX {
+            return None;
+        }
         let is_named = |name: &[u8]| named.iter().any(|option| option.eq_ignore_ascii_case(name));
         self.headers.retain(|(name, _)| !is_named(name));
+        Some(())
     }
 
     fn settle_framing(&mut self, fields: &FramingFields, is_http_0_9: bool) -> Option<()> {

@@ -217,6 +217,11 @@ fn every_bound_holds_to_the_byte() {
     };
     assert!(ok(whole(limits.request_head_bytes_max)));
     assert!(!ok(whole(limits.request_head_bytes_max + 1)));
+    let empty = |lines: usize| format!("{}GET / HTTP/1.1\r\nHost: a\r\n\r\n", "\r\n".repeat(lines));
+    assert!(ok(empty(4)) && !ok(empty(5)));
+    let named =
+        |names: usize| format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: {}\r\n\r\n", vec!["x"; names].join(","));
+    assert!(ok(named(64)) && !ok(named(65)));
     // Endless ones are refused before they end.
     assert!(parse(&vec![b'G'; limits.request_line_bytes_max + 3], DesyncMode::Monitor).is_err());
 }
