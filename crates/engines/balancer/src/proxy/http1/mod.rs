@@ -18,7 +18,7 @@ mod request;
 mod response;
 mod scan;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::net::IpAddr;
 

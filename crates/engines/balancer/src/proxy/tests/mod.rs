@@ -2,6 +2,7 @@
 
 mod answers;
 mod bodies;
+mod desync;
 mod keeping;
 mod retries;
 mod sticking;

@@ -1,6 +1,6 @@
 //! The parsers by themselves: what they write, what they refuse, and that they never care how bytes were cut.
 
-mod oracle;
+pub(in crate::proxy) mod oracle;
 mod properties;
 mod requests;
 mod responses;

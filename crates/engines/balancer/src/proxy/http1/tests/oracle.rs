@@ -6,18 +6,18 @@ use super::*;
 use crate::proxy::http1::desync::{Parts, classify};
 
 #[derive(Deserialize)]
-struct Case {
+pub(in crate::proxy) struct Case {
     file: String,
-    name: String,
+    pub(in crate::proxy) name: String,
     method: String,
     uri: String,
     version: String,
     headers: Vec<(String, String)>,
-    tier: String,
+    pub(in crate::proxy) tier: String,
     reason: String,
 }
 
-fn cases() -> Vec<Case> {
+pub(in crate::proxy) fn cases() -> Vec<Case> {
     let cases: Vec<Case> = serde_json::from_str(include_str!("../../../../testdata/desync/requests.json")).unwrap();
     assert_eq!(cases.len(), 159);
     cases
@@ -32,14 +32,15 @@ impl Case {
     }
 
     /// Whether a delimiter within a part makes other parts of it on its way, and so another class.
-    fn is_other_on_its_way(&self) -> bool {
+    pub(in crate::proxy) fn is_other_on_its_way(&self) -> bool {
         self.version.trim().contains(' ')
+            || self.uri.is_empty()
             || self.uri.contains('\n')
             || self.headers.iter().any(|(name, value)| name.contains('\n') || value.contains('\n'))
     }
 
     /// As a client would send it; with a `Host`, which all of them lack.
-    fn wire(&self) -> Vec<u8> {
+    pub(in crate::proxy) fn wire(&self) -> Vec<u8> {
         let mut wire = format!("{} {} {}\r\n", self.method, self.uri, self.version).into_bytes();
         let has_host = self.headers.iter().any(|(name, _)| name == "Host");
         for (name, value) in &self.headers {
