@@ -53,9 +53,9 @@ fn no_server_sees_a_request_that_hides_in_another_in_any_mode() {
         let bad: Vec<_> =
             seen.lines().filter(|line| line.starts_with("BAD HPE_INVALID") && !line.contains("EOF")).collect();
         assert!(bad.is_empty(), "{} was sent what it calls {bad:?}", street.server.name);
-        for index in 0..attacks.len() {
+        for (index, attack) in attacks.iter().enumerate() {
             let count = seen.lines().filter(|line| line.split(' ').nth(1) == Some(&corpus::open_path(index))).count();
-            assert!(count <= MODES.len(), "{}: {} came {count} times", street.server.name, attacks[index].name);
+            assert!(count <= MODES.len(), "{}: {} came {count} times", street.server.name, attack.name);
         }
         // Attacks that are refused prove little; many must have come through, in the form the balancer gave them.
         let served = seen.matches("/open-").count();

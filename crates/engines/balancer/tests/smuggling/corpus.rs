@@ -2,28 +2,28 @@
 //! request by any reading that the balancer may choose.
 
 /// An attack, its placeholders still in it.
-pub struct Attack {
-    pub name: String,
+pub(crate) struct Attack {
+    pub(crate) name: String,
     text: String,
 }
 
 impl Attack {
-    pub fn bytes(&self, index: usize) -> Vec<u8> {
+    pub(crate) fn bytes(&self, index: usize) -> Vec<u8> {
         // Texts write bytes beyond ASCII as characters of Latin-1.
         let text = self.text.replace("OPEN", &open_path(index)).replace("HIDDEN", &hidden_path(index));
         text.chars().map(|letter| u8::try_from(u32::from(letter)).unwrap_or(b'?')).collect()
     }
 }
 
-pub fn open_path(index: usize) -> String {
+pub(crate) fn open_path(index: usize) -> String {
     format!("/open-{index:03}")
 }
 
-pub fn hidden_path(index: usize) -> String {
+pub(crate) fn hidden_path(index: usize) -> String {
     format!("/hidden-{index:03}")
 }
 
-pub fn attacks() -> Vec<Attack> {
+pub(crate) fn attacks() -> Vec<Attack> {
     let framed = FRAMINGS.iter().flat_map(|lines| [covering(lines), within(lines)]);
     let lengths = LENGTHS.iter().map(|lines| covering(lines));
     let chunked = CHUNKS.iter().map(|body| Attack {

@@ -1,14 +1,16 @@
 //! The three servers, as processes of their own.
 
+#![allow(clippy::disallowed_methods, reason = "the servers' files and the time they take to start are real")]
+
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A server that remembers what it was asked.
-pub struct Server {
-    pub name: &'static str,
-    pub port: u16,
+pub(crate) struct Server {
+    pub(crate) name: &'static str,
+    pub(crate) port: u16,
     log: PathBuf,
     process: Child,
     _folder: tempfile::TempDir,
@@ -40,7 +42,7 @@ impl Server {
     }
 
     /// What it was asked, once that has the property; after a while in any case.
-    pub fn seen_with(&self, is_all: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn seen_with(&self, is_all: impl Fn(&str) -> bool) -> String {
         let begun = Instant::now();
         loop {
             let seen = String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned();
@@ -52,7 +54,7 @@ impl Server {
     }
 }
 
-pub fn start() -> Vec<Server> {
+pub(crate) fn start() -> Vec<Server> {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/servers");
     let script = |program: &str, file: &str, port: u16| {
         let mut command = Command::new(program);
