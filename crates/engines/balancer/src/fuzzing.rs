@@ -98,7 +98,7 @@ pub fn check_response(bytes: &[u8]) {
     parser.request.minor = 0;
     out.clear();
     if let Ok(Some(head)) = parse_response(bytes, &limits, &parser.request, &mut out, |_| Persist::Close) {
-        let is_chunked = out.to_ascii_lowercase().windows(18).any(|window| window == b"\r\ntransfer-encodin");
+        let is_chunked = out.to_ascii_lowercase().windows(20).any(|window| window == b"\r\ntransfer-encoding:");
         assert!(!is_chunked && head.framing == read.framing);
     }
 }
