@@ -79,6 +79,9 @@ fn rust(environment: &Environment) -> Result<Totals> {
     ensure_installed("nginx", &["nginx-light"])?;
     ensure_installed("node", &["nodejs"])?;
     ensure_installed("python3", &["python3"])?;
+    // Instances: their networks are made with these, and their tests ask with these.
+    ensure_installed("nft", &["nftables"])?;
+    ensure_installed("ip", &["iproute2"])?;
     let mut command = environment.cargo(&environment.root);
     command.args(["test", "--workspace", "--no-fail-fast"]);
     cargo_test(command)
@@ -253,7 +256,7 @@ fn numbers_before_words(line: &str) -> Vec<(u64, &str)> {
 fn ensure_installed(program: &str, packages: &[&str]) -> Result<()> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // Debian keeps servers where only root's PATH leads.
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    let folders = std::env::split_paths(&path).chain(["/sbin".into(), "/usr/sbin".into(), "/usr/local/sbin".into()]);
     let found = folders.into_iter().any(|folder| folder.join(program).is_file());
     if found { Ok(()) } else { apt_install(packages) }
 }

@@ -36,7 +36,7 @@ pub struct InstanceSpec {
     pub image: Image,
     /// Its host name, `ip-10-0-0-5.ec2.internal`.
     pub hostname: String,
-    /// Decoded from base64 and nothing else: a script, `#cloud-config`, a multipart archive of them, or gzip of any.
+    /// Neither base64 nor gzip any more: a script, `#cloud-config`, or a MIME archive of them.
     pub user_data: Option<Vec<u8>>,
     /// OpenSSH public keys, for root's authorized_keys.
     pub public_keys: Vec<String>,

@@ -9,12 +9,21 @@
 //! - Networks are one immutable published value; the engine works out the difference itself.
 //!
 
+mod boot;
 mod engine;
+mod files;
 mod image;
 pub mod init;
 mod instance;
 mod isolation;
+mod launch;
+mod limits;
 mod network;
+mod process;
+mod reaper;
+mod record;
+mod user_data;
+mod worker;
 
 pub use engine::{Engine, EngineError, Options};
 pub use image::{Image, ImageRoot};

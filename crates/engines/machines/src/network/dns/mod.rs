@@ -4,9 +4,14 @@
 //! - An instance's private name is answered in its own VPC only.
 //! - What nobody here knows is asked of the host's resolvers; where there are none, it is "no such name".
 
+mod answer;
+mod server;
+
 use std::net::Ipv4Addr;
 
 use crate::network::config::VpcId;
+
+pub(crate) use server::{Resolver, resolvers_of};
 
 /// Names that others answer for: AWS's hosts, load balancers.
 pub trait Names: Send + Sync + 'static {

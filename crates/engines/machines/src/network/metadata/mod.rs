@@ -4,11 +4,18 @@
 //! - Who asks is known by the source address, which the router's filters make trustworthy.
 //! - An instance whose options ask for tokens gets nothing without one.
 
+mod paths;
+mod service;
+mod token;
+
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use crate::instance::InstanceId;
+
+pub(crate) use service::{Asker, Service};
+pub(crate) use token::TokenKey;
 
 /// Where documents come from; asked anew at each request, so it may hold credentials that expire.
 pub trait Metadata: Send + Sync + 'static {
