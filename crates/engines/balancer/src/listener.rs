@@ -83,7 +83,7 @@ pub(crate) fn bind_beside(address: SocketAddr) -> io::Result<Socket> {
     let socket = open(address)?;
     socket.set_reuse_port(true)?;
     // SO_REUSEADDR would let others bind, and then listen, before we do. It is needed only where another server's
-    // connections are in TIME_WAIT still (our own have SO_REUSEPORT).
+    // connections are in TIME_WAIT still (our own have SO_REUSEPORT). `listen` sets it.
     if let Err(error) = socket.bind(&address.into()) {
         if error.kind() != io::ErrorKind::AddrInUse {
             return Err(error);
@@ -107,6 +107,9 @@ pub(crate) fn listen(socket: Socket) -> io::Result<Listening> {
     // Accepted sockets inherit it from the listening one: no system call for each.
     socket.set_tcp_nodelay(true)?;
     socket.listen(BACKLOG)?;
+    // Theirs too: connections that we closed first are in TIME_WAIT for a minute, and the next process's probe must get
+    // past them. Now that we listen, it lets nobody else bind.
+    socket.set_reuse_address(true)?;
     Ok(Arc::new(socket.into()))
 }
 

@@ -55,6 +55,24 @@ fn once_handshakes_are_stopped_the_backlog_is_all_there_is() {
 }
 
 #[test]
+fn an_address_can_be_bound_again_while_connections_that_we_closed_first_are_remembered() {
+    let (address, sockets) = listening_at("127.72.0.9");
+    let mut clients: Vec<_> = (0..20).map(|_| StdStream::connect(address).unwrap()).collect();
+    for socket in &sockets {
+        while let Ok((stream, _)) = socket.accept() {
+            drop(stream);
+        }
+    }
+    for client in &mut clients {
+        assert_eq!(io::Read::read(client, &mut [0]).unwrap(), 0);
+    }
+    drop(clients);
+    assert_eq!(bind(address, 2).unwrap_err().failure, BindFailure::InUse, "somebody listens");
+    drop(sockets);
+    bind(address, 2).unwrap();
+}
+
+#[test]
 fn inherited_sockets_are_made_not_to_block() {
     let (address, sockets) = listening_at("127.72.0.3");
     sockets[0].set_nonblocking(false).unwrap();
