@@ -135,3 +135,24 @@ def aws(server):
         return result
 
     return run
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory):
+    """A server for load balancers: zones with addresses, DNS, and a data directory for `millpond instances`."""
+    from load_balancing import Platform
+
+    running = Platform(tmp_path_factory.mktemp("balancer"))
+    yield running
+    assert running.server.stop() == 0, "SIGTERM must end the server with 0"
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """Certificates: a root, an intermediate, and what they sign."""
+    from load_balancing import make_authority, make_certificate
+
+    directory = make_authority(tmp_path_factory.mktemp("certificates"))
+    for name in ("web", "next"):
+        make_certificate(directory, name)
+    return directory
