@@ -3,13 +3,15 @@
 import hashlib
 import os
 import socket
+import ssl
 import threading
 import time
+import uuid
 from collections import Counter
 
 import pytest
 
-from load_balancing import Answer, Backend, address, eventually, free_port, read_all, speak
+from load_balancing import Answer, Backend, address, eventually, free_port, get, openssl, read_all, speak
 
 NOW_EMPTY = "Content-Length: 0"
 
@@ -328,3 +330,70 @@ def test_requests_wait_for_a_busy_server_and_beyond_the_queue_get_503(tmp_path):
         client.join()
     assert [answer.status for answer in answers] == [200, 200, 200]
     assert platform.server.stop() == 0
+
+
+def test_servers_that_speak_tls_are_known_by_their_keys(platform, authority):
+    arn = upload_certificate(platform, authority)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(str(authority / "next.pem"), str(authority / "next.key"))
+    one = Backend("one", free_port(), tls=context)
+    balancer = platform.create([one], check=None)
+    elb, https, ssl_port = platform.elb, free_port(), free_port()
+    listeners = [balancer.listener("HTTPS", "HTTPS", arn, https), balancer.listener("SSL", "SSL", arn, ssl_port)]
+    # The port cannot speak TLS for some listeners and not for others.
+    with pytest.raises(elb.exceptions.InvalidConfigurationRequestException, match="share InstancePort"):
+        elb.create_load_balancer_listeners(LoadBalancerName=balancer.name, Listeners=listeners)
+    elb.delete_load_balancer_listeners(LoadBalancerName=balancer.name, LoadBalancerPorts=[balancer.port])
+    elb.create_load_balancer_listeners(LoadBalancerName=balancer.name, Listeners=listeners)
+    trusted = ssl.create_default_context(cafile=str(authority / "root.pem"))
+    wrap = lambda plain: trusted.wrap_socket(plain, server_hostname="web.example.com")
+    ask = lambda port: get((balancer.where[0], port), "/headers", wrap=wrap)
+    # Without authentication any certificate will do.
+    for port in (https, ssl_port):
+        assert ask(port).status == 200
+    assert {name.lower(): value for name, value in ask(https).json()}["x-forwarded-proto"] == "https"
+    assert "x-forwarded-proto" not in {name.lower() for name, _ in ask(ssl_port).json()}
+    for name in ("web", "next"):
+        pem = openssl(authority, "rsa", "-in", f"{name}.key", "-pubout")
+        key = "".join(line for line in pem.splitlines() if not line.startswith("-----"))
+        create_policy(balancer, f"key-{name}", "PublicKeyPolicyType", PublicKey=key)
+        create_policy(
+            balancer, f"auth-{name}", "BackendServerAuthenticationPolicyType", PublicKeyPolicyName=f"key-{name}"
+        )
+    authenticate = lambda *names: elb.set_load_balancer_policies_for_backend_server(
+        LoadBalancerName=balancer.name, InstancePort=one.port, PolicyNames=list(names)
+    )
+    authenticate("auth-web")
+    assert ask(https).status in (502, 503, 504)
+    authenticate("auth-next")
+    eventually("the right key serves", lambda: ask(https).status == 200)
+    elb.delete_load_balancer(LoadBalancerName=balancer.name)
+
+
+def create_policy(balancer, name, of, **attributes):
+    attributes = [{"AttributeName": name, "AttributeValue": value} for name, value in attributes.items()]
+    balancer.platform.elb.create_load_balancer_policy(
+        LoadBalancerName=balancer.name, PolicyName=name, PolicyTypeName=of, PolicyAttributes=attributes
+    )
+
+
+def upload_certificate(platform, authority):
+    read = lambda file: (authority / file).read_text()
+    return platform.iam.upload_server_certificate(
+        ServerCertificateName=f"traffic-{uuid.uuid4().hex[:8]}",
+        CertificateBody=read("web.pem"),
+        PrivateKey=read("web.key"),
+        CertificateChain=read("intermediate.pem"),
+    )["ServerCertificateMetadata"]["Arn"]
+
+
+def test_the_desync_mitigation_mode_decides_what_is_forwarded(single):
+    balancer, one = single
+    request = b"GET /acceptable HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    mode = lambda value: balancer.modify(
+        AdditionalAttributes=[{"Key": "elb.http.desyncmitigationmode", "Value": value}]
+    )
+    for value, status in (("monitor", 200), ("defensive", 200), ("strictest", 400)):
+        assert mode(value)["AdditionalAttributes"][0]["Value"] == value
+        assert Answer(speak(balancer.where, request)).status == status, value
+    assert len([target for _, target, _ in one.seen if target == "/acceptable"]) == 2
