@@ -69,8 +69,11 @@ pub(crate) struct Configs {
     provider: Arc<CryptoProvider>,
     time: Arc<dyn TimeProvider>,
     servers: HashMap<ServerKey, Weak<ServerConfig>>,
-    clients: HashMap<Option<Arc<[Vec<u8>]>>, Weak<ClientConfig>>,
+    clients: HashMap<TrustedKeys, Weak<ClientConfig>>,
 }
+
+/// [`crate::config::Backend::trusted_keys`].
+type TrustedKeys = Option<Arc<[Vec<u8>]>>;
 
 #[derive(PartialEq)]
 struct ServerKey {

@@ -75,7 +75,7 @@ fn tls(stream: &Stream) -> &TlsStream {
 /// Sends a byte each way, so that the client has seen the server's tickets.
 async fn greet(client: &mut Stream, server: &mut Stream) {
     for (from, to) in [(0, 1), (1, 0)] {
-        let mut both = [&mut *client, &mut *server];
+        let both = [&mut *client, &mut *server];
         both[from].write_all(b"x").await.unwrap();
         both[from].flush().await.unwrap();
         assert_eq!(both[to].read_u8().await.unwrap(), b'x');

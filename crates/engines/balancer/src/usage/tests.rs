@@ -1,3 +1,5 @@
+//! What load balancers were used for, hour by hour.
+
 use std::time::Duration;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Lines as ELB writes them, byte by byte, and that no client can end one.
+
 use proptest::prelude::*;
 
 use super::*;

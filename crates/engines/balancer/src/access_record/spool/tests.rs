@@ -1,3 +1,5 @@
+//! The spool on a disk that fails, fills and crashes.
+
 use host::SystemClock;
 use host::sim::{Seed, SimDisk};
 

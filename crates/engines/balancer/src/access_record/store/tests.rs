@@ -1,3 +1,5 @@
+//! Files of records: written, sealed, found again after a crash.
+
 use host::sim::{Rng, Seed, SimDisk, for_each_seed};
 
 use super::super::recorder::Segment;

@@ -1,3 +1,5 @@
+//! Answers to questions, from the tables alone.
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 

@@ -1,3 +1,5 @@
+//! The name server over UDP and TCP, asked as resolvers ask.
+
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RecordType};
 use host::SystemClock;

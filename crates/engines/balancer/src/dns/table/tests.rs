@@ -1,3 +1,5 @@
+//! Which names there are, and which of their nodes are given out.
+
 use std::time::Duration;
 
 use super::*;

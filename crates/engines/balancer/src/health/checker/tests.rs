@@ -1,3 +1,5 @@
+//! Who is checked when, and what follows from it.
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use host::Timestamp;

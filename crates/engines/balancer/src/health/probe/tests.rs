@@ -1,3 +1,5 @@
+//! Single checks against servers that answer, fail and hang.
+
 use tokio::net::TcpListener;
 
 use super::*;

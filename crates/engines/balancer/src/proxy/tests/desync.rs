@@ -25,7 +25,7 @@ async fn every_request_of_the_oracle_is_refused_or_served_as_its_class_and_the_m
             client.close_half().await;
             let served = tokio::time::timeout(Duration::from_secs(1), world.connected.recv()).await;
             let is_served = if let Ok(Some((_, stream))) = served {
-                let mut target = Peer { stream, heard: Vec::new(), task: None };
+                let mut target = Peer { stream, heard: Vec::new() };
                 let head = target.hear_head().await;
                 assert!(head.contains("\r\nX-Forwarded-For: "), "{name}: {head}");
                 true

@@ -19,7 +19,6 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use crate::access_record::Spool;
 use crate::config::{
@@ -152,8 +151,8 @@ impl World {
     fn client(&self) -> Peer {
         let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
         let (worker, slot) = (self.worker.clone(), self.slot.clone());
-        let task = tokio::task::spawn_local(super::serve(worker, slot, (), Stream::Duplex(ours), (CLIENT, NODE), None));
-        Peer { stream: theirs, heard: Vec::new(), task: Some(task) }
+        tokio::task::spawn_local(super::serve(worker, slot, (), Stream::Duplex(ours), (CLIENT, NODE), None));
+        Peer { stream: theirs, heard: Vec::new() }
     }
 
     /// The next connection that is opened to a target.
@@ -164,7 +163,7 @@ impl World {
     async fn target_and_address(&mut self) -> (Peer, IpAddr) {
         let waiting = tokio::time::timeout(Duration::from_secs(5), self.connected.recv());
         let (address, stream) = waiting.await.expect("no connection is opened").unwrap();
-        (Peer { stream, heard: Vec::new(), task: None }, address)
+        (Peer { stream, heard: Vec::new() }, address)
     }
 
     fn has_new_connection(&mut self) -> bool {
@@ -188,7 +187,6 @@ impl World {
 struct Peer {
     stream: DuplexStream,
     heard: Vec<u8>,
-    task: Option<JoinHandle<()>>,
 }
 
 impl Peer {
