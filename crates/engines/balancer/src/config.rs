@@ -11,6 +11,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::egress::Egress;
+
 /// What to serve.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
@@ -60,6 +62,9 @@ pub struct Node {
     pub zone: Arc<str>,
     /// The address that its listeners are bound to and that DNS gives out.
     pub address: IpAddr,
+    /// Where its connections to targets (health checks too) begin; `None`: wherever the system chooses. A node with
+    /// another egress is another node.
+    pub egress: Option<Egress>,
 }
 
 /// A port that clients connect to, and where what they say goes.

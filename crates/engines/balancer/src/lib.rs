@@ -15,6 +15,7 @@ mod bind_error;
 mod config;
 mod deadline;
 mod dns;
+mod egress;
 #[doc(hidden)]
 pub mod fuzzing;
 mod health;
@@ -45,6 +46,7 @@ pub use config::{
     TlsPolicy,
 };
 pub use dns::DnsOptions;
+pub use egress::Egress;
 pub use health::{HealthReason, HealthState, TargetHealth};
 pub use metrics::Latencies;
 pub use stats::{Metric, NodeStats, TargetStats};

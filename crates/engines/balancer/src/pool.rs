@@ -11,6 +11,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
+#[cfg(test)]
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,10 +20,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::config::Limits;
 use crate::deadline::Tick;
+use crate::egress::Destination;
 use crate::state::{Route, TargetState};
 use crate::stream::Stream;
 
@@ -145,7 +146,7 @@ impl Pools {
         // Counted before it is there, so that many at once stay below the bound together.
         target.connections.fetch_add(1, Ordering::Relaxed);
         let counted = Uncount(target);
-        let stream = self.open(target.socket_address(&route.listener)).await?;
+        let stream = self.open(target.destination(&route.listener)).await?;
         let stream = match (&route.client_tls, stream) {
             (Some(config), Stream::Plain(tcp)) => {
                 crate::tls::connect(tcp, config.clone(), self.handshake_timeout).await?
@@ -162,14 +163,14 @@ impl Pools {
         })
     }
 
-    async fn open(&self, address: SocketAddr) -> io::Result<Stream> {
+    async fn open(&self, destination: Destination) -> io::Result<Stream> {
         #[cfg(test)]
         if let Some(connector) = self.connector.borrow_mut().as_mut() {
-            return connector(address).map(Stream::Duplex);
+            return connector(destination.address).map(Stream::Duplex);
         }
-        let connecting = TcpStream::connect(address);
-        let tcp =
-            tokio::time::timeout(self.connect_timeout, connecting).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        let tcp = tokio::time::timeout(self.connect_timeout, destination.connect())
+            .await
+            .map_err(|_| io::ErrorKind::TimedOut)??;
         tcp.set_nodelay(true)?;
         Ok(Stream::Plain(tcp))
     }

@@ -139,10 +139,11 @@ impl Registry {
                     self.leave(load_balancer, &old, &targets, now, cut);
                     NodeEntry { state: old.state, targets: targets.into() }
                 }
-                None => NodeEntry {
-                    state: Arc::new(NodeState::new(load_balancer.id, node)),
-                    targets: usable(load_balancer, node).map(|target| Arc::new(TargetState::new(target))).collect(),
-                },
+                None => {
+                    let state = Arc::new(NodeState::new(load_balancer.id, node));
+                    let targets = usable(load_balancer, node).map(|target| Arc::new(TargetState::of(&state, target)));
+                    NodeEntry { targets: targets.collect(), state: Arc::clone(&state) }
+                }
             };
             nodes.push(entry);
         }
@@ -159,7 +160,7 @@ impl Registry {
         targets
             .map(|target| match by_id.get(&target.id) {
                 Some(state) if is_target(state, target) => Arc::clone(state),
-                _ => self.revive(&old.state, target).unwrap_or_else(|| Arc::new(TargetState::new(target))),
+                _ => self.revive(&old.state, target).unwrap_or_else(|| Arc::new(TargetState::of(&old.state, target))),
             })
             .collect()
     }
@@ -255,7 +256,7 @@ fn is_same(one: &Arc<LoadBalancer>, other: &Arc<LoadBalancer>) -> bool {
 }
 
 fn is_node(state: &NodeState, node: &Node) -> bool {
-    state.zone == node.zone && state.address == node.address
+    state.zone == node.zone && state.address == node.address && state.egress == node.egress
 }
 
 /// Whether it is the same server: an instance that comes back with another address is another.

@@ -13,6 +13,7 @@ use arc_swap::{ArcSwapOption, Guard};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Listener, LoadBalancer, LoadBalancerId, Node, Target, TargetId};
+use crate::egress::{Destination, Egress};
 use crate::metrics::NodeMetrics;
 use crate::surge;
 
@@ -58,6 +59,8 @@ pub(crate) struct NodeState {
     pub(crate) load_balancer: LoadBalancerId,
     pub(crate) zone: Arc<str>,
     pub(crate) address: IpAddr,
+    /// Where its connections to targets begin.
+    pub(crate) egress: Option<Egress>,
     /// Requests and connections that wait for a target, over all workers.
     pub(crate) surge_queue: AtomicUsize,
     /// The same, in order.
@@ -72,6 +75,8 @@ pub(crate) struct TargetState {
     pub(crate) id: TargetId,
     pub(crate) address: IpAddr,
     pub(crate) zone: Arc<str>,
+    /// Where the node's connections begin.
+    egress: Option<Egress>,
     /// Requests (or TCP connections) that this node has with the target.
     pub(crate) outstanding: AtomicU32,
     /// Connections that this node has to the target, idle ones too.
@@ -88,6 +93,7 @@ impl NodeState {
             load_balancer,
             zone: Arc::clone(&node.zone),
             address: node.address,
+            egress: node.egress.clone(),
             surge_queue: AtomicUsize::new(0),
             surge: surge::Waiters::default(),
             turn: AtomicUsize::new(0),
@@ -98,8 +104,14 @@ impl NodeState {
 
 impl TargetState {
     /// Out of service until a health check has passed.
+    pub(crate) fn of(node: &NodeState, target: &Target) -> Self {
+        Self { egress: node.egress.clone(), ..Self::new(target) }
+    }
+
+    /// The same for a node without an egress of its own.
     pub(crate) fn new(target: &Target) -> Self {
         Self {
+            egress: None,
             id: target.id.clone(),
             address: target.address,
             zone: Arc::clone(&target.zone),
@@ -129,5 +141,15 @@ impl TargetState {
     /// Where a listener with this backend finds it.
     pub(crate) fn socket_address(&self, listener: &Listener) -> SocketAddr {
         SocketAddr::new(self.address, listener.backend.port)
+    }
+
+    /// The same, with where the node's connection to it begins.
+    pub(crate) fn destination(&self, listener: &Listener) -> Destination {
+        self.at(listener.backend.port)
+    }
+
+    /// Where the node finds one of its ports.
+    pub(crate) fn at(&self, port: u16) -> Destination {
+        Destination { address: SocketAddr::new(self.address, port), egress: self.egress.clone() }
     }
 }

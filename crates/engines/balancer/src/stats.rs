@@ -120,7 +120,7 @@ impl NodeStats {
     /// A node that has not done anything.
     #[cfg(test)]
     pub(crate) fn nothing(load_balancer: LoadBalancerId, name: Arc<str>, zone: Arc<str>) -> Self {
-        let node = crate::config::Node { zone, address: IpAddr::from([127, 0, 0, 1]) };
+        let node = crate::config::Node { zone, address: IpAddr::from([127, 0, 0, 1]), egress: None };
         let state = crate::state::NodeState::new(load_balancer, &node);
         read(load_balancer, name, &state, Vec::new())
     }
@@ -214,8 +214,10 @@ mod tests {
 
     #[test]
     fn counters_appear_under_cloudwatchs_names() {
-        let state =
-            NodeState::new(LoadBalancerId(1), &Node { zone: "a".into(), address: IpAddr::from([127, 0, 1, 1]) });
+        let state = NodeState::new(
+            LoadBalancerId(1),
+            &Node { zone: "a".into(), address: IpAddr::from([127, 0, 1, 1]), egress: None },
+        );
         let counters = [
             (&state.metrics.request_count, "RequestCount"),
             (&state.metrics.backend_2xx, "HTTPCode_Backend_2XX"),
@@ -242,8 +244,10 @@ mod tests {
 
     #[test]
     fn new_targets_are_neither_healthy_nor_unhealthy() {
-        let state =
-            NodeState::new(LoadBalancerId(1), &Node { zone: "a".into(), address: IpAddr::from([127, 0, 1, 1]) });
+        let state = NodeState::new(
+            LoadBalancerId(1),
+            &Node { zone: "a".into(), address: IpAddr::from([127, 0, 1, 1]), egress: None },
+        );
         let states = [HealthState::InService, HealthState::InService, HealthState::OutOfService, HealthState::Unknown];
         let targets = states.into_iter().zip(1..).map(|(state, number)| target(number, state)).collect();
         let stats = read(LoadBalancerId(1), "web".into(), &state, targets);
@@ -252,8 +256,10 @@ mod tests {
 
     #[test]
     fn the_surge_queues_longest_is_that_since_the_last_reading() {
-        let state =
-            NodeState::new(LoadBalancerId(1), &Node { zone: "a".into(), address: IpAddr::from([127, 0, 1, 1]) });
+        let state = NodeState::new(
+            LoadBalancerId(1),
+            &Node { zone: "a".into(), address: IpAddr::from([127, 0, 1, 1]), egress: None },
+        );
         state.surge_queue.store(3, Relaxed);
         state.metrics.surge_queue_length_max.store(40, Relaxed);
         let readings: Vec<(u64, u64)> = (0..2)

@@ -37,7 +37,11 @@ fn load_balancer(row: &LoadBalancerRow, facts: &Facts, world: &World) -> LoadBal
         id: LoadBalancerId(row.id),
         name: row.name.as_str().into(),
         dns_names: dns_names(row),
-        nodes: row.zones.iter().map(|zone| Node { zone: zone.zone.as_str().into(), address: zone.address }).collect(),
+        nodes: row
+            .zones
+            .iter()
+            .map(|zone| Node { zone: zone.zone.as_str().into(), address: zone.address, egress: None })
+            .collect(),
         listeners: row.listeners.iter().filter_map(|one| listener(row, one, world)).map(Arc::new).collect(),
         targets: row.instances.iter().filter_map(|id| target(id, facts)).map(Arc::new).collect(),
         health_check: health_check(row),

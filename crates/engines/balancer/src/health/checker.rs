@@ -8,7 +8,6 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::hash::{Hash, Hasher};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,6 +24,7 @@ use super::judge::Judge;
 use super::probe::{self, Failure};
 use super::{HealthState, Judgement};
 use crate::config::{HealthCheck, LoadBalancer};
+use crate::egress::Destination;
 use crate::state::{NodeState, TargetState};
 use crate::tls::Configs;
 use crate::worker::Shared;
@@ -46,7 +46,7 @@ pub(crate) struct Watched {
 
 type Outcome = Result<(), Failure>;
 /// Makes a check; tests have their own.
-type Prober = Arc<dyn Fn(Arc<HealthCheck>, SocketAddr) -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Send + Sync>;
+type Prober = Arc<dyn Fn(Arc<HealthCheck>, Destination) -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Send + Sync>;
 
 /// Checks targets on a runtime.
 pub(crate) struct Checker {
@@ -84,7 +84,8 @@ impl Checker {
     pub(crate) fn start(runtime: &Handle, shared: Arc<Shared>) -> Self {
         let tls = Configs::new(Arc::clone(&shared.clock)).client(None);
         let tls = tls.inspect_err(|error| tracing::error!(%error, "health checks cannot speak TLS")).ok();
-        let prober: Prober = Arc::new(move |check, address| Box::pin(probe::probe(check, address, tls.clone())));
+        let prober: Prober =
+            Arc::new(move |check, destination| Box::pin(probe::probe(check, destination, tls.clone())));
         Self::with(runtime, shared, prober)
     }
 
@@ -227,8 +228,7 @@ impl Task {
         // Never closed.
         let _turn = self.permits.acquire().await;
         let check = Arc::clone(&self.check.borrow());
-        let address = SocketAddr::new(self.target.address, check.port);
-        let outcome = (self.prober)(Arc::clone(&check), address).await;
+        let outcome = (self.prober)(Arc::clone(&check), self.target.at(check.port)).await;
         (check, outcome)
     }
 

@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::config::{HealthCheck, HealthCheckKind};
+use crate::egress::Destination;
 use crate::stream::Stream;
 use crate::tls;
 
@@ -61,15 +62,16 @@ impl From<io::Error> for Failure {
 /// Checks whether the target passes.
 pub(super) async fn probe(
     check: Arc<HealthCheck>,
-    address: SocketAddr,
+    destination: impl Into<Destination>,
     tls: Option<Arc<ClientConfig>>,
 ) -> Result<(), Failure> {
-    let within = tokio::time::timeout(check.timeout, attempt(&check, address, tls));
+    let within = tokio::time::timeout(check.timeout, attempt(&check, destination.into(), tls));
     within.await.unwrap_or(Err(Failure::TimedOut(check.timeout)))
 }
 
-async fn attempt(check: &HealthCheck, address: SocketAddr, tls: Option<Arc<ClientConfig>>) -> Result<(), Failure> {
-    let tcp = TcpStream::connect(address).await?;
+async fn attempt(check: &HealthCheck, destination: Destination, tls: Option<Arc<ClientConfig>>) -> Result<(), Failure> {
+    let tcp = destination.connect().await?;
+    let address = destination.address;
     match &check.kind {
         HealthCheckKind::Tcp => Ok(()),
         HealthCheckKind::Ssl => {

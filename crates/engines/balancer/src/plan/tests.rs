@@ -36,7 +36,11 @@ impl Sketch {
             id: LoadBalancerId(self.id),
             name: format!("lb-{}", self.id).into(),
             dns_names: vec![],
-            nodes: self.nodes.iter().map(|zone| Node { zone: zone_name(*zone), address: address(*zone) }).collect(),
+            nodes: self
+                .nodes
+                .iter()
+                .map(|zone| Node { zone: zone_name(*zone), address: address(*zone), egress: None })
+                .collect(),
             listeners: self.listeners.iter().map(|(port, http)| Arc::new(listener(*port, *http))).collect(),
             targets: self.targets.iter().map(|(id, zone)| Arc::new(target(*id, *zone))).collect(),
             health_check: HealthCheck {

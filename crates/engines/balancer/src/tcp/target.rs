@@ -14,7 +14,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::proxy_protocol;
@@ -121,9 +120,10 @@ async fn connect(
     local: SocketAddr,
 ) -> io::Result<Stream> {
     let limits = &worker.shared.limits;
-    let connecting = TcpStream::connect(target.socket_address(&route.listener));
-    let mut tcp =
-        tokio::time::timeout(limits.connect_timeout, connecting).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    let destination = target.destination(&route.listener);
+    let mut tcp = tokio::time::timeout(limits.connect_timeout, destination.connect())
+        .await
+        .map_err(|_| io::ErrorKind::TimedOut)??;
     tcp.set_nodelay(true)?;
     if route.listener.backend.proxy_protocol {
         // Nothing has been sent: the socket has room for it.

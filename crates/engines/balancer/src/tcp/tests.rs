@@ -41,7 +41,7 @@ impl Setup {
     /// All targets listen on one port, each on a loopback address of its own.
     fn world(self, port: u16, targets: &[&str]) -> World {
         let node_address = IpAddr::from([127, 0, 0, 1]);
-        let node = Node { zone: "us-east-1a".into(), address: node_address };
+        let node = Node { zone: "us-east-1a".into(), address: node_address, egress: None };
         let protocol = if self.client_tls.is_some() { BackendProtocol::Ssl } else { BackendProtocol::Tcp };
         let backend = Backend { protocol, port, proxy_protocol: self.proxy_protocol, trusted_keys: None };
         let listener = Arc::new(Listener { port: 3306, frontend: Frontend::Tcp, backend, stickiness: None });

@@ -133,7 +133,7 @@ pub fn load_balancer(
         id: LoadBalancerId(id),
         name: format!("lb-{id}").into(),
         dns_names: vec![],
-        nodes: vec![Node { zone: "us-east-1a".into(), address }],
+        nodes: vec![Node { zone: "us-east-1a".into(), address, egress: None }],
         health_check: HealthCheck {
             kind: HealthCheckKind::Tcp,
             port: listeners.first().map_or(1, |listener| listener.backend.port),

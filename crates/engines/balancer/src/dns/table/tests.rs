@@ -42,7 +42,7 @@ impl Balancer {
     }
 
     pub(in crate::dns) fn node(mut self, address: &str, targets: u32) -> Self {
-        let node = config::Node { zone: address.into(), address: address.parse().unwrap() };
+        let node = config::Node { zone: address.into(), address: address.parse().unwrap(), egress: None };
         let target = |number| Target {
             id: TargetId(format!("i-{number}").into()),
             address: IpAddr::from([10, 0, 0, 1]),

@@ -60,7 +60,8 @@ fn test(targets: u32) -> Test {
         Limits::default(),
     );
     let of_prober = Arc::clone(&world);
-    let prober: Prober = Arc::new(move |check: Arc<HealthCheck>, address: SocketAddr| {
+    let prober: Prober = Arc::new(move |check: Arc<HealthCheck>, destination: Destination| {
+        let address = destination.address;
         assert_eq!(address.port(), check.port);
         let world = Arc::clone(&of_prober);
         Box::pin(async move {
@@ -71,7 +72,7 @@ fn test(targets: u32) -> Test {
             failure.map_or(Ok(()), Err)
         })
     });
-    let node = Node { zone: "a".into(), address: IpAddr::from([127, 0, 1, 1]) };
+    let node = Node { zone: "a".into(), address: IpAddr::from([127, 0, 1, 1]), egress: None };
     let test = Test {
         world,
         checker: Checker::with(&Handle::current(), Arc::new(shared), prober),

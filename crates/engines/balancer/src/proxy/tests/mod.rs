@@ -87,7 +87,7 @@ impl World {
         let spool = Spool::start(disk, "spool".into(), clock.clone()).unwrap();
         let shared = Arc::new(Shared::new(clock, ids, setting.limits));
         let worker = Rc::new(Worker::new(shared, spool.recorder()));
-        let node = Node { zone: "us-east-1a".into(), address: NODE.ip() };
+        let node = Node { zone: "us-east-1a".into(), address: NODE.ip(), egress: None };
         let listener = Arc::new(setting.listener);
         let targets: Vec<_> = (1..=setting.targets)
             .map(|number| Target {
