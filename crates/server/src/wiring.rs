@@ -188,9 +188,12 @@ impl Platform {
     fn ec2(&self, config: &Config) -> anyhow::Result<Ec2> {
         let options = Ec2Options {
             store: self.store.clone(),
+            clock: self.clock.clone(),
             ids: self.ids.clone(),
             zones: config.load_balancing.zone_names(),
             region: config.region.clone(),
+            instances: None,
+            unknown_images: ec2::UnknownImages::Refused,
         };
         Ok(Ec2::open(options)?)
     }

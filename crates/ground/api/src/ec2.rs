@@ -18556,7 +18556,7 @@ static INSTANCE_NETWORK_INTERFACE: Structure = Structure {
             shape: Shape::List(&List {
                 item: Shape::Structure(&INSTANCE_IPV4_PREFIX),
                 item_name: Some("item"),
-                written_empty: true,
+                written_empty: false,
             }),
             limits: Limits::NONE,
         },
@@ -18582,7 +18582,7 @@ static INSTANCE_NETWORK_INTERFACE: Structure = Structure {
             shape: Shape::List(&List {
                 item: Shape::Structure(&INSTANCE_IPV6_PREFIX),
                 item_name: Some("item"),
-                written_empty: true,
+                written_empty: false,
             }),
             limits: Limits::NONE,
         },
@@ -29591,7 +29591,7 @@ static MONITORING: Structure = Structure {
             xml_name: "metricCategoryIdSet",
             required: false,
             sensitive: false,
-            shape: Shape::List(&List { item: Shape::String, item_name: Some("item"), written_empty: true }),
+            shape: Shape::List(&List { item: Shape::String, item_name: Some("item"), written_empty: false }),
             limits: Limits::NONE,
         },
         Member {
@@ -30543,7 +30543,7 @@ static NETWORK_INTERFACE: Structure = Structure {
             xml_name: "associatedSubnetSet",
             required: false,
             sensitive: false,
-            shape: Shape::List(&List { item: Shape::String, item_name: Some("item"), written_empty: true }),
+            shape: Shape::List(&List { item: Shape::String, item_name: Some("item"), written_empty: false }),
             limits: Limits::NONE,
         },
         Member {
@@ -30663,7 +30663,7 @@ static NETWORK_INTERFACE: Structure = Structure {
             shape: Shape::List(&List {
                 item: Shape::Structure(&IPV4_PREFIX_SPECIFICATION),
                 item_name: Some("item"),
-                written_empty: true,
+                written_empty: false,
             }),
             limits: Limits::NONE,
         },
@@ -30707,7 +30707,7 @@ static NETWORK_INTERFACE: Structure = Structure {
             shape: Shape::List(&List {
                 item: Shape::Structure(&IPV6_PREFIX_SPECIFICATION),
                 item_name: Some("item"),
-                written_empty: true,
+                written_empty: false,
             }),
             limits: Limits::NONE,
         },

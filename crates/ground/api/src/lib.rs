@@ -9,6 +9,7 @@
 
 mod call;
 mod codec;
+mod instance_identities;
 mod object_store;
 mod security_group_users;
 mod server_certificates;
@@ -22,6 +23,7 @@ pub mod sqs;
 pub mod sts;
 
 pub use call::{AccountId, Call, Endpoint, Identity, Principal, Protocol, Region, RequestId};
+pub use instance_identities::{InstanceIdentities, InstanceIdentity};
 pub use object_store::{ObjectStore, PortFuture, PutObject};
 pub use security_group_users::SecurityGroupUsers;
 pub use server_certificates::{CertificateUsers, ServerCertificate, ServerCertificates};

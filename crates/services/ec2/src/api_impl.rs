@@ -1,4 +1,4 @@
-//! The operations: thin, each a look or one transaction.
+//! The operations: a table of what each looks at, or changes in one transaction.
 //!
 //! Invariant: a change and its note for those who watch are one transaction.
 
@@ -7,710 +7,161 @@ use std::sync::Weak;
 use api::Call;
 use api::ec2::*;
 use async_trait::async_trait;
-use store::{Transaction, View};
 use wire::ApiError;
 
-use crate::errors::Refusal;
-use crate::place::{Layout, Place};
-use crate::rows::touch;
-use crate::rules::{self, Legacy};
-use crate::service::Inner;
-use crate::{Ec2, instances, network, security_groups, tags};
+use crate::errors::{self, Refusal};
+use crate::request::Request;
+use crate::{
+    Ec2, addresses, images, instance_attributes, instance_status, instance_types, instances, internet_gateways,
+    key_pairs, launch_templates, network_acls, network_interfaces, regions, route_tables, routes, run, security_groups,
+    subnets, tags, transitions, volumes, vpcs,
+};
 
-impl Ec2 {
-    /// Looks at one moment of the rows.
-    async fn look<R: Send + 'static>(
-        &self,
-        look: impl FnOnce(&View<'_>, &Layout) -> Result<R, Refusal> + Send + 'static,
-    ) -> Result<R, ApiError> {
-        let this = self.clone();
-        Ok(self.inner.store.read_async(move |view| look(view, &this.inner.layout)).await?)
-    }
-
-    /// Changes rows in one transaction.
-    async fn change<R: Send + 'static>(
-        &self,
-        change: impl FnOnce(&mut Transaction<'_>, &Inner) -> Result<R, Refusal> + Send + 'static,
-    ) -> Result<R, ApiError> {
-        let this = self.clone();
-        let written = self.inner.store.write_async(move |tx| {
-            let answer = change(tx, &this.inner)?;
-            touch(tx)?;
-            Ok::<_, Refusal>(answer)
-        });
-        Ok(written.await?)
-    }
-
-    /// Whether somebody outside uses a group.
-    async fn is_in_use(&self, place: &Place, group_id: &str) -> Result<bool, ApiError> {
-        let users = self.inner.group_users.read().as_ref().and_then(Weak::upgrade);
-        match users {
-            Some(users) => users.uses_group(&place.account, &place.region, group_id).await,
-            None => Ok(false),
+/// One line an operation: `look` reads one moment of the rows, `change` is one transaction, `always` is a change that
+/// the API gives no trial of, and `ask` is a method of [`Ec2`] that waits for others.
+macro_rules! operations {
+    ($($kind:ident $name:ident($input:ident) -> $output:ty = $function:path;)*) => {
+        #[async_trait]
+        impl api::ec2::Ec2 for Ec2 {
+            $(
+                async fn $name(&self, call: &Call, input: $input) -> Result<$output, ApiError> {
+                    operation!($kind, self, call, input, $function)
+                }
+            )*
         }
-    }
+    };
 }
 
-#[async_trait]
-impl api::ec2::Ec2 for Ec2 {
-    async fn describe_instances(
-        &self,
-        call: &Call,
-        input: DescribeInstancesInput,
-    ) -> Result<DescribeInstancesOutput, ApiError> {
-        let place = Self::enter(call, input.dry_run)?;
-        self.look(move |view, layout| instances::describe(view, layout, &place, input)).await
-    }
-
-    async fn describe_instance_status(
-        &self,
-        call: &Call,
-        input: DescribeInstanceStatusInput,
-    ) -> Result<DescribeInstanceStatusOutput, ApiError> {
-        let place = Self::enter(call, input.dry_run)?;
-        self.look(move |view, layout| instances::describe_status(view, layout, &place, input)).await
-    }
-
-    async fn describe_regions(
-        &self,
-        call: &Call,
-        input: DescribeRegionsInput,
-    ) -> Result<DescribeRegionsOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Ok(DescribeRegionsOutput { regions: network::regions(&self.inner.layout, call, input)? })
-    }
-
-    async fn describe_availability_zones(
-        &self,
-        call: &Call,
-        input: DescribeAvailabilityZonesInput,
-    ) -> Result<DescribeAvailabilityZonesOutput, ApiError> {
-        let place = Self::enter(call, input.dry_run)?;
-        let availability_zones = network::zones(&self.inner.layout, &place, input)?;
-        Ok(DescribeAvailabilityZonesOutput { availability_zones })
-    }
-
-    async fn describe_vpcs(&self, call: &Call, input: DescribeVpcsInput) -> Result<DescribeVpcsOutput, ApiError> {
-        let place = Self::enter(call, input.dry_run)?;
-        self.look(move |view, _| network::vpcs(view, &place, input)).await
-    }
-
-    async fn describe_subnets(
-        &self,
-        call: &Call,
-        input: DescribeSubnetsInput,
-    ) -> Result<DescribeSubnetsOutput, ApiError> {
-        let place = Self::enter(call, input.dry_run)?;
-        self.look(move |view, layout| network::subnets(view, layout, &place, input)).await
-    }
-
-    async fn describe_account_attributes(
-        &self,
-        call: &Call,
-        input: DescribeAccountAttributesInput,
-    ) -> Result<DescribeAccountAttributesOutput, ApiError> {
-        let place = Self::enter(call, input.dry_run)?;
-        let account_attributes = network::account_attributes(&place, &input.attribute_names)?;
-        Ok(DescribeAccountAttributesOutput { account_attributes })
-    }
-
-    async fn describe_security_groups(
-        &self,
-        call: &Call,
-        input: DescribeSecurityGroupsInput,
-    ) -> Result<DescribeSecurityGroupsOutput, ApiError> {
-        let place = Self::enter(call, input.dry_run)?;
-        self.look(move |view, _| security_groups::describe(view, &place, input)).await
-    }
-
-    async fn create_security_group(
-        &self,
-        call: &Call,
-        input: CreateSecurityGroupInput,
-    ) -> Result<CreateSecurityGroupOutput, ApiError> {
-        let place = Self::enter(call, input.dry_run)?;
-        let id = self.new_id("sg");
-        let output = CreateSecurityGroupOutput {
-            group_id: Some(id.clone()),
-            security_group_arn: Some(security_groups::arn(&place, &id)),
-            tags: Vec::new(),
-        };
-        let tags = self.change(move |tx, _| security_groups::create(tx, &place, &id, input)).await?;
-        Ok(CreateSecurityGroupOutput { tags, ..output })
-    }
-
-    async fn delete_security_group(
-        &self,
-        call: &Call,
-        input: DeleteSecurityGroupInput,
-    ) -> Result<DeleteSecurityGroupOutput, ApiError> {
-        let place = Self::enter(call, input.dry_run)?;
-        let found = place.clone();
-        let group = self
-            .look(move |view, _| {
-                security_groups::find(view, &found, security_groups::named(&input.group_id, &input.group_name)?)
-            })
-            .await?;
-        if self.is_in_use(&place, &group.id).await? {
-            return Err(Refusal::GroupInUse(group.id).into());
-        }
-        let id = group.id.clone();
-        self.change(move |tx, _| security_groups::delete(tx, &place, &id)).await?;
-        Ok(DeleteSecurityGroupOutput { group_id: Some(group.id), r#return: Some(true) })
-    }
-
-    async fn authorize_security_group_ingress(
-        &self,
-        call: &Call,
-        input: AuthorizeSecurityGroupIngressInput,
-    ) -> Result<AuthorizeSecurityGroupIngressOutput, ApiError> {
-        let place = Self::enter(call, input.dry_run)?;
-        let legacy = Legacy {
-            ip_protocol: input.ip_protocol,
-            from_port: input.from_port,
-            to_port: input.to_port,
-            cidr_ip: input.cidr_ip,
-            source_group_name: input.source_security_group_name,
-            source_group_owner: input.source_security_group_owner_id,
-        };
-        let permissions = rules::permissions(legacy, input.ip_permissions)?;
-        let tags = tags::specified(input.tag_specifications, "security-group-rule")?;
-        let security_group_rules = self
-            .change(move |tx, inner| {
-                let named = security_groups::named(&input.group_id, &input.group_name)?;
-                let group = security_groups::find(tx, &place, named)?;
-                let new_id = || crate::service::new_id(&*inner.ids, "sgr");
-                security_groups::authorize(tx, &place, group, &permissions, &tags, new_id)
-            })
-            .await?;
-        Ok(AuthorizeSecurityGroupIngressOutput { r#return: Some(true), security_group_rules })
-    }
-
-    async fn revoke_security_group_ingress(
-        &self,
-        call: &Call,
-        input: RevokeSecurityGroupIngressInput,
-    ) -> Result<RevokeSecurityGroupIngressOutput, ApiError> {
-        let place = Self::enter(call, input.dry_run)?;
-        let legacy = Legacy {
-            ip_protocol: input.ip_protocol,
-            from_port: input.from_port,
-            to_port: input.to_port,
-            cidr_ip: input.cidr_ip,
-            source_group_name: input.source_security_group_name,
-            source_group_owner: input.source_security_group_owner_id,
-        };
-        let ids = input.security_group_rule_ids;
-        let permissions = if ids.is_empty() { rules::permissions(legacy, input.ip_permissions)? } else { Vec::new() };
-        let (revoked_security_group_rules, unknown_ip_permissions) = self
-            .change(move |tx, _| {
-                let named = security_groups::named(&input.group_id, &input.group_name)?;
-                let group = security_groups::find(tx, &place, named)?;
-                if ids.is_empty() {
-                    security_groups::revoke(tx, &place, group, permissions)
-                } else {
-                    security_groups::revoke_by_id(tx, &place, group, &ids)
-                }
-            })
-            .await?;
-        Ok(RevokeSecurityGroupIngressOutput {
-            r#return: Some(true),
-            revoked_security_group_rules,
-            unknown_ip_permissions,
-        })
-    }
-
-    async fn create_tags(&self, call: &Call, input: CreateTagsInput) -> Result<(), ApiError> {
-        let place = Self::enter(call, input.dry_run)?;
-        let checked = tags::checked(input.tags)?;
-        self.change(move |tx, inner| tags::create(tx, &inner.layout, &place, &input.resources, &checked)).await
-    }
-
-    async fn delete_tags(&self, call: &Call, input: DeleteTagsInput) -> Result<(), ApiError> {
-        let place = Self::enter(call, input.dry_run)?;
-        self.change(move |tx, inner| tags::delete(tx, &inner.layout, &place, &input.resources, &input.tags)).await
-    }
-
-    async fn describe_tags(&self, call: &Call, input: DescribeTagsInput) -> Result<DescribeTagsOutput, ApiError> {
-        let place = Self::enter(call, input.dry_run)?;
-        self.look(move |view, _| tags::describe(view, &place, input)).await
-    }
-
-    async fn allocate_address(
-        &self,
-        call: &Call,
-        input: AllocateAddressInput,
-    ) -> Result<AllocateAddressOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn associate_address(
-        &self,
-        call: &Call,
-        input: AssociateAddressInput,
-    ) -> Result<AssociateAddressOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn associate_route_table(
-        &self,
-        call: &Call,
-        input: AssociateRouteTableInput,
-    ) -> Result<AssociateRouteTableOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn attach_internet_gateway(&self, call: &Call, input: AttachInternetGatewayInput) -> Result<(), ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn authorize_security_group_egress(
-        &self,
-        call: &Call,
-        input: AuthorizeSecurityGroupEgressInput,
-    ) -> Result<AuthorizeSecurityGroupEgressOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn create_internet_gateway(
-        &self,
-        call: &Call,
-        input: CreateInternetGatewayInput,
-    ) -> Result<CreateInternetGatewayOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn create_key_pair(&self, call: &Call, input: CreateKeyPairInput) -> Result<CreateKeyPairOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn create_launch_template(
-        &self,
-        call: &Call,
-        input: CreateLaunchTemplateInput,
-    ) -> Result<CreateLaunchTemplateOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn create_launch_template_version(
-        &self,
-        call: &Call,
-        input: CreateLaunchTemplateVersionInput,
-    ) -> Result<CreateLaunchTemplateVersionOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn create_network_acl(
-        &self,
-        call: &Call,
-        input: CreateNetworkAclInput,
-    ) -> Result<CreateNetworkAclOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn create_network_acl_entry(&self, call: &Call, input: CreateNetworkAclEntryInput) -> Result<(), ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn create_network_interface(
-        &self,
-        call: &Call,
-        input: CreateNetworkInterfaceInput,
-    ) -> Result<CreateNetworkInterfaceOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn create_route(&self, call: &Call, input: CreateRouteInput) -> Result<CreateRouteOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn create_route_table(
-        &self,
-        call: &Call,
-        input: CreateRouteTableInput,
-    ) -> Result<CreateRouteTableOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn create_subnet(&self, call: &Call, input: CreateSubnetInput) -> Result<CreateSubnetOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn create_vpc(&self, call: &Call, input: CreateVpcInput) -> Result<CreateVpcOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn delete_internet_gateway(&self, call: &Call, input: DeleteInternetGatewayInput) -> Result<(), ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn delete_key_pair(&self, call: &Call, input: DeleteKeyPairInput) -> Result<DeleteKeyPairOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn delete_launch_template(
-        &self,
-        call: &Call,
-        input: DeleteLaunchTemplateInput,
-    ) -> Result<DeleteLaunchTemplateOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn delete_launch_template_versions(
-        &self,
-        call: &Call,
-        input: DeleteLaunchTemplateVersionsInput,
-    ) -> Result<DeleteLaunchTemplateVersionsOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn delete_network_acl(&self, call: &Call, input: DeleteNetworkAclInput) -> Result<(), ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn delete_network_acl_entry(&self, call: &Call, input: DeleteNetworkAclEntryInput) -> Result<(), ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn delete_network_interface(&self, call: &Call, input: DeleteNetworkInterfaceInput) -> Result<(), ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn delete_route(&self, call: &Call, input: DeleteRouteInput) -> Result<(), ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn delete_route_table(&self, call: &Call, input: DeleteRouteTableInput) -> Result<(), ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn delete_subnet(&self, call: &Call, input: DeleteSubnetInput) -> Result<(), ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn delete_vpc(&self, call: &Call, input: DeleteVpcInput) -> Result<(), ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn describe_addresses(
-        &self,
-        call: &Call,
-        input: DescribeAddressesInput,
-    ) -> Result<DescribeAddressesOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn describe_dhcp_options(
-        &self,
-        call: &Call,
-        input: DescribeDhcpOptionsInput,
-    ) -> Result<DescribeDhcpOptionsOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn describe_images(&self, call: &Call, input: DescribeImagesInput) -> Result<DescribeImagesOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn describe_instance_attribute(
-        &self,
-        call: &Call,
-        input: DescribeInstanceAttributeInput,
-    ) -> Result<DescribeInstanceAttributeOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn describe_instance_types(
-        &self,
-        call: &Call,
-        input: DescribeInstanceTypesInput,
-    ) -> Result<DescribeInstanceTypesOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn describe_internet_gateways(
-        &self,
-        call: &Call,
-        input: DescribeInternetGatewaysInput,
-    ) -> Result<DescribeInternetGatewaysOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn describe_key_pairs(
-        &self,
-        call: &Call,
-        input: DescribeKeyPairsInput,
-    ) -> Result<DescribeKeyPairsOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn describe_launch_template_versions(
-        &self,
-        call: &Call,
-        input: DescribeLaunchTemplateVersionsInput,
-    ) -> Result<DescribeLaunchTemplateVersionsOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn describe_launch_templates(
-        &self,
-        call: &Call,
-        input: DescribeLaunchTemplatesInput,
-    ) -> Result<DescribeLaunchTemplatesOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn describe_network_acls(
-        &self,
-        call: &Call,
-        input: DescribeNetworkAclsInput,
-    ) -> Result<DescribeNetworkAclsOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn describe_network_interfaces(
-        &self,
-        call: &Call,
-        input: DescribeNetworkInterfacesInput,
-    ) -> Result<DescribeNetworkInterfacesOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn describe_route_tables(
-        &self,
-        call: &Call,
-        input: DescribeRouteTablesInput,
-    ) -> Result<DescribeRouteTablesOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn describe_security_group_rules(
-        &self,
-        call: &Call,
-        input: DescribeSecurityGroupRulesInput,
-    ) -> Result<DescribeSecurityGroupRulesOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn describe_volumes(
-        &self,
-        call: &Call,
-        input: DescribeVolumesInput,
-    ) -> Result<DescribeVolumesOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn describe_vpc_attribute(
-        &self,
-        call: &Call,
-        input: DescribeVpcAttributeInput,
-    ) -> Result<DescribeVpcAttributeOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn detach_internet_gateway(&self, call: &Call, input: DetachInternetGatewayInput) -> Result<(), ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn disassociate_address(&self, call: &Call, input: DisassociateAddressInput) -> Result<(), ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn disassociate_route_table(&self, call: &Call, input: DisassociateRouteTableInput) -> Result<(), ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn get_console_output(
-        &self,
-        call: &Call,
-        input: GetConsoleOutputInput,
-    ) -> Result<GetConsoleOutputOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn import_key_pair(&self, call: &Call, input: ImportKeyPairInput) -> Result<ImportKeyPairOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn modify_instance_attribute(
-        &self,
-        call: &Call,
-        input: ModifyInstanceAttributeInput,
-    ) -> Result<(), ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn modify_instance_metadata_options(
-        &self,
-        call: &Call,
-        input: ModifyInstanceMetadataOptionsInput,
-    ) -> Result<ModifyInstanceMetadataOptionsOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn modify_launch_template(
-        &self,
-        call: &Call,
-        input: ModifyLaunchTemplateInput,
-    ) -> Result<ModifyLaunchTemplateOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn modify_network_interface_attribute(
-        &self,
-        call: &Call,
-        input: ModifyNetworkInterfaceAttributeInput,
-    ) -> Result<(), ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn modify_subnet_attribute(&self, call: &Call, _input: ModifySubnetAttributeInput) -> Result<(), ApiError> {
-        Self::enter(call, None)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn modify_vpc_attribute(&self, call: &Call, _input: ModifyVpcAttributeInput) -> Result<(), ApiError> {
-        Self::enter(call, None)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn reboot_instances(&self, call: &Call, input: RebootInstancesInput) -> Result<(), ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn release_address(&self, call: &Call, input: ReleaseAddressInput) -> Result<(), ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn replace_network_acl_association(
-        &self,
-        call: &Call,
-        input: ReplaceNetworkAclAssociationInput,
-    ) -> Result<ReplaceNetworkAclAssociationOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn replace_network_acl_entry(&self, call: &Call, input: ReplaceNetworkAclEntryInput) -> Result<(), ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn replace_route(&self, call: &Call, input: ReplaceRouteInput) -> Result<(), ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn replace_route_table_association(
-        &self,
-        call: &Call,
-        input: ReplaceRouteTableAssociationInput,
-    ) -> Result<ReplaceRouteTableAssociationOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn revoke_security_group_egress(
-        &self,
-        call: &Call,
-        input: RevokeSecurityGroupEgressInput,
-    ) -> Result<RevokeSecurityGroupEgressOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn run_instances(&self, call: &Call, input: RunInstancesInput) -> Result<RunInstancesOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn start_instances(&self, call: &Call, input: StartInstancesInput) -> Result<StartInstancesOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn stop_instances(&self, call: &Call, input: StopInstancesInput) -> Result<StopInstancesOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn terminate_instances(
-        &self,
-        call: &Call,
-        input: TerminateInstancesInput,
-    ) -> Result<TerminateInstancesOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn update_security_group_rule_descriptions_egress(
-        &self,
-        call: &Call,
-        input: UpdateSecurityGroupRuleDescriptionsEgressInput,
-    ) -> Result<UpdateSecurityGroupRuleDescriptionsEgressOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
-
-    async fn update_security_group_rule_descriptions_ingress(
-        &self,
-        call: &Call,
-        input: UpdateSecurityGroupRuleDescriptionsIngressInput,
-    ) -> Result<UpdateSecurityGroupRuleDescriptionsIngressOutput, ApiError> {
-        Self::enter(call, input.dry_run)?;
-        Err(Refusal::NotHere.into())
-    }
+macro_rules! operation {
+    (look, $this:ident, $call:ident, $input:ident, $function:path) => {
+        $this.look($this.request($call, $input.dry_run).await?, $input, $function).await
+    };
+    (change, $this:ident, $call:ident, $input:ident, $function:path) => {
+        $this.change($this.request($call, $input.dry_run).await?, $input, $function).await
+    };
+    (always, $this:ident, $call:ident, $input:ident, $function:path) => {
+        $this.change($this.request($call, None).await?, $input, $function).await
+    };
+    (ask, $this:ident, $call:ident, $input:ident, $function:path) => {
+        $function($this, $this.request($call, $input.dry_run).await?, $input).await
+    };
+}
+
+operations! {
+    change allocate_address(AllocateAddressInput) -> AllocateAddressOutput = addresses::allocate;
+    change associate_address(AssociateAddressInput) -> AssociateAddressOutput = addresses::associate;
+    change associate_route_table(AssociateRouteTableInput) -> AssociateRouteTableOutput = route_tables::associate;
+    change attach_internet_gateway(AttachInternetGatewayInput) -> () = internet_gateways::attach;
+    change authorize_security_group_egress(AuthorizeSecurityGroupEgressInput) -> AuthorizeSecurityGroupEgressOutput = security_groups::authorize_egress;
+    change authorize_security_group_ingress(AuthorizeSecurityGroupIngressInput) -> AuthorizeSecurityGroupIngressOutput = security_groups::authorize_ingress;
+    change create_internet_gateway(CreateInternetGatewayInput) -> CreateInternetGatewayOutput = internet_gateways::create;
+    ask create_key_pair(CreateKeyPairInput) -> CreateKeyPairOutput = new_key_pair;
+    change create_launch_template(CreateLaunchTemplateInput) -> CreateLaunchTemplateOutput = launch_templates::create;
+    change create_launch_template_version(CreateLaunchTemplateVersionInput) -> CreateLaunchTemplateVersionOutput = launch_templates::create_version;
+    change create_network_acl(CreateNetworkAclInput) -> CreateNetworkAclOutput = network_acls::create;
+    change create_network_acl_entry(CreateNetworkAclEntryInput) -> () = network_acls::create_entry;
+    change create_network_interface(CreateNetworkInterfaceInput) -> CreateNetworkInterfaceOutput = network_interfaces::create;
+    change create_route(CreateRouteInput) -> CreateRouteOutput = routes::create;
+    change create_route_table(CreateRouteTableInput) -> CreateRouteTableOutput = route_tables::create;
+    change create_security_group(CreateSecurityGroupInput) -> CreateSecurityGroupOutput = security_groups::create;
+    change create_subnet(CreateSubnetInput) -> CreateSubnetOutput = subnets::create;
+    change create_tags(CreateTagsInput) -> () = tags::create;
+    change create_vpc(CreateVpcInput) -> CreateVpcOutput = vpcs::create;
+    change delete_internet_gateway(DeleteInternetGatewayInput) -> () = internet_gateways::delete;
+    change delete_key_pair(DeleteKeyPairInput) -> DeleteKeyPairOutput = key_pairs::delete;
+    change delete_launch_template(DeleteLaunchTemplateInput) -> DeleteLaunchTemplateOutput = launch_templates::delete;
+    change delete_launch_template_versions(DeleteLaunchTemplateVersionsInput) -> DeleteLaunchTemplateVersionsOutput = launch_templates::delete_versions;
+    change delete_network_acl(DeleteNetworkAclInput) -> () = network_acls::delete;
+    change delete_network_acl_entry(DeleteNetworkAclEntryInput) -> () = network_acls::delete_entry;
+    change delete_network_interface(DeleteNetworkInterfaceInput) -> () = network_interfaces::delete;
+    change delete_route(DeleteRouteInput) -> () = routes::delete;
+    change delete_route_table(DeleteRouteTableInput) -> () = route_tables::delete;
+    ask delete_security_group(DeleteSecurityGroupInput) -> DeleteSecurityGroupOutput = delete_unused_group;
+    change delete_subnet(DeleteSubnetInput) -> () = subnets::delete;
+    change delete_tags(DeleteTagsInput) -> () = tags::delete;
+    change delete_vpc(DeleteVpcInput) -> () = vpcs::delete;
+    look describe_account_attributes(DescribeAccountAttributesInput) -> DescribeAccountAttributesOutput = regions::account_attributes;
+    look describe_addresses(DescribeAddressesInput) -> DescribeAddressesOutput = addresses::describe;
+    look describe_availability_zones(DescribeAvailabilityZonesInput) -> DescribeAvailabilityZonesOutput = regions::zones;
+    look describe_dhcp_options(DescribeDhcpOptionsInput) -> DescribeDhcpOptionsOutput = vpcs::describe_dhcp_options;
+    look describe_images(DescribeImagesInput) -> DescribeImagesOutput = images::describe;
+    look describe_instance_attribute(DescribeInstanceAttributeInput) -> DescribeInstanceAttributeOutput = instance_attributes::describe;
+    look describe_instance_status(DescribeInstanceStatusInput) -> DescribeInstanceStatusOutput = instance_status::describe;
+    look describe_instance_types(DescribeInstanceTypesInput) -> DescribeInstanceTypesOutput = instance_types::describe;
+    look describe_instances(DescribeInstancesInput) -> DescribeInstancesOutput = instances::describe;
+    look describe_internet_gateways(DescribeInternetGatewaysInput) -> DescribeInternetGatewaysOutput = internet_gateways::describe;
+    look describe_key_pairs(DescribeKeyPairsInput) -> DescribeKeyPairsOutput = key_pairs::describe;
+    look describe_launch_template_versions(DescribeLaunchTemplateVersionsInput) -> DescribeLaunchTemplateVersionsOutput = launch_templates::describe_versions;
+    look describe_launch_templates(DescribeLaunchTemplatesInput) -> DescribeLaunchTemplatesOutput = launch_templates::describe;
+    look describe_network_acls(DescribeNetworkAclsInput) -> DescribeNetworkAclsOutput = network_acls::describe;
+    look describe_network_interfaces(DescribeNetworkInterfacesInput) -> DescribeNetworkInterfacesOutput = network_interfaces::describe;
+    look describe_regions(DescribeRegionsInput) -> DescribeRegionsOutput = regions::regions;
+    look describe_route_tables(DescribeRouteTablesInput) -> DescribeRouteTablesOutput = route_tables::describe;
+    look describe_security_group_rules(DescribeSecurityGroupRulesInput) -> DescribeSecurityGroupRulesOutput = security_groups::describe_rules;
+    look describe_security_groups(DescribeSecurityGroupsInput) -> DescribeSecurityGroupsOutput = security_groups::describe;
+    look describe_subnets(DescribeSubnetsInput) -> DescribeSubnetsOutput = subnets::describe;
+    look describe_tags(DescribeTagsInput) -> DescribeTagsOutput = tags::describe;
+    look describe_volumes(DescribeVolumesInput) -> DescribeVolumesOutput = volumes::describe;
+    look describe_vpc_attribute(DescribeVpcAttributeInput) -> DescribeVpcAttributeOutput = vpcs::describe_attribute;
+    look describe_vpcs(DescribeVpcsInput) -> DescribeVpcsOutput = vpcs::describe;
+    change detach_internet_gateway(DetachInternetGatewayInput) -> () = internet_gateways::detach;
+    change disassociate_address(DisassociateAddressInput) -> () = addresses::disassociate;
+    change disassociate_route_table(DisassociateRouteTableInput) -> () = route_tables::disassociate;
+    ask get_console_output(GetConsoleOutputInput) -> GetConsoleOutputOutput = console_output;
+    change import_key_pair(ImportKeyPairInput) -> ImportKeyPairOutput = key_pairs::import;
+    change modify_instance_attribute(ModifyInstanceAttributeInput) -> () = instance_attributes::modify;
+    change modify_instance_metadata_options(ModifyInstanceMetadataOptionsInput) -> ModifyInstanceMetadataOptionsOutput = instance_attributes::modify_metadata;
+    change modify_launch_template(ModifyLaunchTemplateInput) -> ModifyLaunchTemplateOutput = launch_templates::modify;
+    change modify_network_interface_attribute(ModifyNetworkInterfaceAttributeInput) -> () = network_interfaces::modify;
+    always modify_subnet_attribute(ModifySubnetAttributeInput) -> () = subnets::modify;
+    always modify_vpc_attribute(ModifyVpcAttributeInput) -> () = vpcs::modify_attribute;
+    change reboot_instances(RebootInstancesInput) -> () = transitions::reboot;
+    change release_address(ReleaseAddressInput) -> () = addresses::release;
+    change replace_network_acl_association(ReplaceNetworkAclAssociationInput) -> ReplaceNetworkAclAssociationOutput = network_acls::replace_association;
+    change replace_network_acl_entry(ReplaceNetworkAclEntryInput) -> () = network_acls::replace_entry;
+    change replace_route(ReplaceRouteInput) -> () = routes::replace;
+    change replace_route_table_association(ReplaceRouteTableAssociationInput) -> ReplaceRouteTableAssociationOutput = route_tables::replace_association;
+    change revoke_security_group_egress(RevokeSecurityGroupEgressInput) -> RevokeSecurityGroupEgressOutput = security_groups::revoke_egress;
+    change revoke_security_group_ingress(RevokeSecurityGroupIngressInput) -> RevokeSecurityGroupIngressOutput = security_groups::revoke_ingress;
+    change run_instances(RunInstancesInput) -> RunInstancesOutput = run::run;
+    change start_instances(StartInstancesInput) -> StartInstancesOutput = transitions::start;
+    change stop_instances(StopInstancesInput) -> StopInstancesOutput = transitions::stop;
+    change terminate_instances(TerminateInstancesInput) -> TerminateInstancesOutput = transitions::terminate;
+    change update_security_group_rule_descriptions_egress(UpdateSecurityGroupRuleDescriptionsEgressInput) -> UpdateSecurityGroupRuleDescriptionsEgressOutput = security_groups::describe_egress;
+    change update_security_group_rule_descriptions_ingress(UpdateSecurityGroupRuleDescriptionsIngressInput) -> UpdateSecurityGroupRuleDescriptionsIngressOutput = security_groups::describe_ingress;
+}
+
+/// A group that somebody outside uses is kept.
+async fn delete_unused_group(
+    ec2: &Ec2,
+    request: Request,
+    input: DeleteSecurityGroupInput,
+) -> Result<DeleteSecurityGroupOutput, ApiError> {
+    let id = ec2.look(request.clone(), input, security_groups::to_delete).await?;
+    let users = ec2.inner.group_users.read().as_ref().and_then(Weak::upgrade);
+    if let Some(users) = users
+        && users.uses_group(&request.place.account, &request.place.region, &id).await?
+    {
+        return Err(Refusal::GroupInUse(id).into());
+    }
+    ec2.change(request, id, security_groups::delete).await
+}
+
+/// A key takes its time to be made, so it is made before the transaction.
+async fn new_key_pair(ec2: &Ec2, request: Request, input: CreateKeyPairInput) -> Result<CreateKeyPairOutput, ApiError> {
+    let (kind, ids) = (key_pairs::kind_of(&input)?, request.inner.ids.clone());
+    let made = tokio::task::spawn_blocking(move || key_pairs::generate(kind, &*ids)).await;
+    let key = made.ok().flatten().ok_or(Refusal::NoKey)?;
+    ec2.change(request, (input, key), key_pairs::create).await
+}
+
+/// What an instance wrote on its console.
+async fn console_output(
+    ec2: &Ec2,
+    request: Request,
+    input: GetConsoleOutputInput,
+) -> Result<GetConsoleOutputOutput, ApiError> {
+    let id = ec2.look(request.clone(), input.instance_id, instances::with_console).await?;
+    let Some(instances) = &ec2.inner.instances else { return Err(errors::no_engine().into()) };
+    instances::console_output(&*instances.engine, &request, id).await
 }

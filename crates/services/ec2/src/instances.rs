@@ -1,304 +1,349 @@
-//! Instances: registered machines, as EC2 describes them.
+//! Instances, as EC2 describes them: those that the engine runs, and machines that the operator registered.
 //!
-//! Invariant: nothing is said of a machine that Millpond doesn't know: no image, no type, and no status checks, for it
-//! runs none.
+//! Invariants:
+//! - Nothing is said of a registered machine that Millpond doesn't know: no image, no type, no interface.
+//! - A terminated instance is shown for an hour, without address, network or groups, as on AWS.
+
+mod filtering;
 
 use std::net::IpAddr;
 
 // A reservation is what RunInstances answers.
 use api::ec2::{RunInstancesOutput as Reservation, *};
-use store::{Row, Scan, View};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use store::{Scan, View};
+use wire::ApiError;
 use wire::value::EpochMs;
 
-use crate::errors::Refusal;
+use crate::engine::InstanceEngine;
+use crate::errors::{self, Refusal};
 use crate::filters::Filters;
-use crate::machines::id_in;
-use crate::network::zone_id;
+use crate::instance_types;
+use crate::listing::{Kind, check_id};
+use crate::network_interfaces::{self, group_identifiers, mac_text, private_name, public_name};
 use crate::paging::Page;
-use crate::place::{Layout, Place, is_well_formed};
-use crate::rows::{MACHINES, MachineRow};
+use crate::regions::zone_id;
+use crate::request::Request;
+use crate::rows::*;
 use crate::tags::Loaded;
 
-/// EC2's code of the state `running`.
-const RUNNING: i32 = 16;
+/// The name of an instance's disk, as Amazon Linux has it.
+pub(crate) const ROOT_DEVICE: &str = "/dev/xvda";
 
-/// Every filter that EC2 has for instances, apart from tags.
-const KNOWN: &[&str] = &[
-    "affinity",
-    "architecture",
-    "availability-zone",
-    "availability-zone-id",
-    "block-device-mapping.attach-time",
-    "block-device-mapping.delete-on-termination",
-    "block-device-mapping.device-name",
-    "block-device-mapping.status",
-    "block-device-mapping.volume-id",
-    "boot-mode",
-    "capacity-reservation-id",
-    "client-token",
-    "current-instance-boot-mode",
-    "dns-name",
-    "ebs-optimized",
-    "ena-support",
-    "enclave-options.enabled",
-    "hibernation-options.configured",
-    "host-id",
-    "hypervisor",
-    "iam-instance-profile.arn",
-    "iam-instance-profile.id",
-    "image-id",
-    "instance-id",
-    "instance-lifecycle",
-    "instance-state-code",
-    "instance-state-name",
-    "instance-type",
-    "instance.group-id",
-    "instance.group-name",
-    "ip-address",
-    "ipv6-address",
-    "kernel-id",
-    "key-name",
-    "launch-index",
-    "launch-time",
-    "maintenance-options.auto-recovery",
-    "metadata-options.http-endpoint",
-    "metadata-options.http-tokens",
-    "monitoring-state",
-    "network-interface.addresses.private-ip-address",
-    "network-interface.availability-zone",
-    "network-interface.group-id",
-    "network-interface.group-name",
-    "network-interface.network-interface-id",
-    "network-interface.private-ip-address",
-    "network-interface.subnet-id",
-    "network-interface.vpc-id",
-    "outpost-arn",
-    "owner-id",
-    "placement-group-name",
-    "placement-partition-number",
-    "platform",
-    "platform-details",
-    "private-dns-name",
-    "private-ip-address",
-    "product-code",
-    "product-code.type",
-    "ramdisk-id",
-    "reason",
-    "requester-id",
-    "reservation-id",
-    "root-device-name",
-    "root-device-type",
-    "source-dest-check",
-    "spot-instance-request-id",
-    "state-reason-code",
-    "state-reason-message",
-    "subnet-id",
-    "tenancy",
-    "tpm-support",
-    "usage-operation",
-    "virtualization-type",
-    "vpc-id",
-];
-
-/// Every filter that EC2 has for the status of instances.
-const KNOWN_OF_STATUS: &[&str] = &[
-    "attached-ebs-status.status",
-    "availability-zone",
-    "availability-zone-id",
-    "event.code",
-    "event.description",
-    "event.instance-event-id",
-    "event.not-after",
-    "event.not-before",
-    "event.not-before-deadline",
-    "instance-state-code",
-    "instance-state-name",
-    "instance-status.reachability",
-    "instance-status.status",
-    "system-status.reachability",
-    "system-status.status",
-];
+pub(crate) const KIND: Kind<InstanceRow> = Kind { table: &INSTANCES, id: "i" };
 
 /// The instances that a client wants to see.
 pub(crate) fn describe(
     view: &View<'_>,
-    layout: &Layout,
-    place: &Place,
+    request: &Request,
     input: DescribeInstancesInput,
 ) -> Result<DescribeInstancesOutput, Refusal> {
-    let filters = Filters::parse(input.filters, KNOWN)?;
+    let filters = Filters::parse(input.filters, filtering::KNOWN)?;
     let page = Page::parse(input.max_results, input.next_token.as_deref())?;
-    let rows = rows(view, place, &input.instance_ids, &page)?;
-    let loaded = Loaded::load(view, place, "i", !input.instance_ids.is_empty())?;
-    let mut instances = Vec::new();
-    for row in &rows {
-        let tags = loaded.of(view, place, id_in(&row.key))?;
-        let instance = instance(layout, place, row, tags);
-        if filters.pass(&instance.tags, |name| values(place, &instance, name)) {
-            instances.push(instance);
-        }
-    }
-    let id = |instance: &Instance| instance.instance_id.clone().unwrap_or_default();
+    check_ids(&input.instance_ids, &page)?;
+    let owner = request.account();
+    let mut instances = described(view, request, &input.instance_ids)?;
+    instances.retain(|(reservation, instance)| {
+        filters.pass(&instance.tags, |name| filtering::values(reservation, &owner, instance, name))
+    });
+    let id = |(_, instance): &(String, Instance)| instance.instance_id.clone().unwrap_or_default();
     let (instances, next_token) = page.of(instances.into_iter(), id);
-    Ok(DescribeInstancesOutput { next_token, reservations: reservations(place, instances) })
+    Ok(DescribeInstancesOutput { next_token, reservations: reservations(request, instances) })
 }
 
-/// The status of the instances that a client wants to see.
-pub(crate) fn describe_status(
-    view: &View<'_>,
-    layout: &Layout,
-    place: &Place,
-    input: DescribeInstanceStatusInput,
-) -> Result<DescribeInstanceStatusOutput, Refusal> {
-    let filters = Filters::parse(input.filters, KNOWN_OF_STATUS)?;
-    let page = Page::parse(input.max_results, input.next_token.as_deref())?;
-    let loaded = Loaded::load(view, place, "i", !input.instance_ids.is_empty())?;
-    let mut statuses = Vec::new();
-    for row in rows(view, place, &input.instance_ids, &page)? {
-        let tags = loaded.of(view, place, id_in(&row.key))?;
-        let zone_id = zone_id_of(layout, &row.value.zone);
-        let unchecked =
-            || Some(InstanceStatusSummary { status: Some("not-applicable".to_owned()), ..Default::default() });
-        let passes = filters.pass(&tags, |name| match name {
-            "availability-zone" => vec![row.value.zone.clone()],
-            "availability-zone-id" => zone_id.iter().cloned().collect(),
-            "instance-state-code" => vec![RUNNING.to_string()],
-            "instance-state-name" => vec!["running".to_owned()],
-            "instance-status.status" | "system-status.status" => vec!["not-applicable".to_owned()],
-            _ => Vec::new(),
-        });
-        if passes {
-            statuses.push(InstanceStatus {
-                availability_zone: Some(row.value.zone.clone()),
-                availability_zone_id: zone_id,
-                instance_id: Some(id_in(&row.key).to_owned()),
-                instance_state: Some(running()),
-                instance_status: unchecked(),
-                system_status: unchecked(),
-                ..InstanceStatus::default()
-            });
-        }
-    }
-    let id = |status: &InstanceStatus| status.instance_id.clone().unwrap_or_default();
-    let (instance_statuses, next_token) = page.of(statuses.into_iter(), id);
-    Ok(DescribeInstanceStatusOutput { instance_statuses, next_token })
-}
-
-/// The rows of these instances, or of all, by instance id.
-fn rows(view: &View<'_>, place: &Place, ids: &[String], page: &Page) -> Result<Vec<Row<MachineRow>>, Refusal> {
-    if ids.is_empty() {
-        return Ok(view.scan(&MACHINES, &Scan::prefix(&place.prefix()))?);
-    }
-    if page.is_partial() {
+/// Named instances don't come in pages.
+pub(crate) fn check_ids(ids: &[String], page: &Page) -> Result<(), Refusal> {
+    if !ids.is_empty() && page.is_partial() {
         return Err(Refusal::Combination("instancesSet", "maxResults"));
+    }
+    let mut ids: Vec<&String> = ids.iter().collect();
+    ids.sort();
+    ids.iter().try_for_each(|id| check_id("i", id))
+}
+
+/// These instances with their reservations, or all, by instance id.
+pub(crate) fn described(
+    view: &View<'_>,
+    request: &Request,
+    ids: &[String],
+) -> Result<Vec<(String, Instance)>, Refusal> {
+    let loaded = Loaded::load(view, &request.place, "i", !ids.is_empty())?;
+    let mut described = Vec::new();
+    let mut missing: Vec<String> = Vec::new();
+    if ids.is_empty() {
+        for (id, row) in KIND.all(view, request)? {
+            let tags = loaded.of(view, &request.place, &id)?;
+            described.push((row.reservation_id.clone(), instance(view, request, &id, row, tags)?));
+        }
+        for row in view.scan(&MACHINES, &Scan::prefix(&request.place.prefix()))? {
+            let id = crate::registered::id_in(&row.key).to_owned();
+            let tags = loaded.of(view, &request.place, &id)?;
+            described.push((reservation_of_machine(&id), machine(request, &id, &row.value, tags)));
+        }
     }
     let mut ids = ids.to_vec();
     ids.sort();
     ids.dedup();
-    if let Some(id) = ids.iter().find(|id| !is_well_formed("i", id)) {
-        return Err(Refusal::Malformed { kind: "i", id: id.clone() });
-    }
-    let (mut found, mut missing) = (Vec::new(), Vec::new());
     for id in ids {
-        match view.get(&MACHINES, &place.key(&id))? {
-            Some(row) => found.push(row),
-            None => missing.push(id),
+        let key = request.key(&id);
+        if let Some(row) = view.get(&INSTANCES, &key)? {
+            let tags = loaded.of(view, &request.place, &id)?;
+            described.push((row.value.reservation_id.clone(), instance(view, request, &id, row.value, tags)?));
+        } else if let Some(row) = view.get(&MACHINES, &key)? {
+            let tags = loaded.of(view, &request.place, &id)?;
+            described.push((reservation_of_machine(&id), machine(request, &id, &row.value, tags)));
+        } else {
+            missing.push(id);
         }
     }
-    if missing.is_empty() { Ok(found) } else { Err(Refusal::NotFound { kind: "i", ids: missing }) }
+    if !missing.is_empty() {
+        return Err(Refusal::NotFound { kind: "i", ids: missing });
+    }
+    described.sort_by(|(_, a), (_, b)| a.instance_id.cmp(&b.instance_id));
+    Ok(described)
 }
 
-fn instance(layout: &Layout, place: &Place, row: &Row<MachineRow>, tags: Vec<Tag>) -> Instance {
-    let MachineRow { address, zone, added_at_ms } = &row.value;
-    let id = id_in(&row.key);
-    let (private_ip_address, ipv6_address) = match address {
+/// Each machine was registered alone, so each has a reservation of its own, named after it.
+fn reservation_of_machine(id: &str) -> String {
+    format!("r-{}", id.trim_start_matches("i-"))
+}
+
+/// Instances that were started by one call stand together.
+pub(crate) fn reservations(request: &Request, instances: Vec<(String, Instance)>) -> Vec<Reservation> {
+    let mut reservations: Vec<Reservation> = Vec::new();
+    for (id, instance) in instances {
+        match reservations.iter_mut().find(|known| known.reservation_id.as_ref() == Some(&id)) {
+            Some(reservation) => reservation.instances.push(instance),
+            None => reservations.push(Reservation {
+                owner_id: Some(request.account()),
+                reservation_id: Some(id),
+                instances: vec![instance],
+                ..Reservation::default()
+            }),
+        }
+    }
+    for reservation in &mut reservations {
+        reservation.instances.sort_by_key(|instance| instance.ami_launch_index);
+    }
+    reservations
+}
+
+fn placement(request: &Request, zone: &str) -> Placement {
+    // A zone that the configuration lost has no number any more.
+    let zone_id = request.layout().zone(zone).map(|(region, zone)| zone_id(region, zone));
+    Placement {
+        availability_zone: Some(zone.to_owned()),
+        availability_zone_id: zone_id,
+        tenancy: Some("default".to_owned()),
+        ..Placement::default()
+    }
+}
+
+fn epoch(ms: u64) -> EpochMs {
+    EpochMs(i64::try_from(ms).unwrap_or(i64::MAX))
+}
+
+pub(crate) fn state(state: State) -> InstanceState {
+    InstanceState { code: Some(state.code()), name: Some(state.name().to_owned()) }
+}
+
+/// A registered machine.
+fn machine(request: &Request, id: &str, row: &MachineRow, tags: Vec<Tag>) -> Instance {
+    let (private_ip_address, ipv6_address) = match row.address {
         IpAddr::V4(address) => (Some(address.to_string()), None),
         IpAddr::V6(address) => (None, Some(address.to_string())),
     };
-    let placement = Placement {
-        availability_zone: Some(zone.clone()),
-        availability_zone_id: zone_id_of(layout, zone),
-        tenancy: Some("default".to_owned()),
-        ..Placement::default()
+    let group = GroupIdentifier {
+        group_id: Some(request.place.default_group_id()),
+        group_name: Some(crate::security_groups::DEFAULT_NAME.to_owned()),
     };
     Instance {
         instance_id: Some(id.to_owned()),
         ipv6_address,
-        launch_time: Some(EpochMs(i64::try_from(*added_at_ms).unwrap_or(i64::MAX))),
+        launch_time: Some(epoch(row.added_at_ms)),
         monitoring: Some(Monitoring { state: Some("disabled".to_owned()), ..Monitoring::default() }),
-        placement: Some(placement),
+        placement: Some(placement(request, &row.zone)),
         private_ip_address,
-        security_groups: default_groups(place),
-        state: Some(running()),
-        subnet_id: Some(place.subnet_id(zone)),
+        security_groups: vec![group],
+        state: Some(state(State::Running)),
+        subnet_id: Some(request.place.subnet_id(&row.zone)),
         tags,
-        vpc_id: Some(place.vpc_id()),
+        vpc_id: Some(request.place.vpc_id()),
         ..Instance::default()
     }
 }
 
-fn running() -> InstanceState {
-    InstanceState { code: Some(RUNNING), name: Some("running".to_owned()) }
-}
-
-fn default_groups(place: &Place) -> Vec<GroupIdentifier> {
-    vec![GroupIdentifier { group_id: Some(place.default_group_id()), group_name: Some("default".to_owned()) }]
-}
-
-/// `None` for a zone that the configuration has no more.
-fn zone_id_of(layout: &Layout, zone: &str) -> Option<String> {
-    layout.zone(zone).map(|(region, zone)| zone_id(region, zone))
-}
-
-/// Each machine was registered alone, so each has a reservation of its own, named after it.
-fn reservation_id(instance: &Instance) -> String {
-    format!("r-{}", instance.instance_id.as_deref().unwrap_or_default().trim_start_matches("i-"))
-}
-
-fn reservations(place: &Place, instances: Vec<Instance>) -> Vec<Reservation> {
-    let reservation = |instance: Instance| Reservation {
-        owner_id: Some(place.account.to_string()),
-        reservation_id: Some(reservation_id(&instance)),
-        instances: vec![instance],
-        ..Reservation::default()
+/// An instance that the engine runs.
+pub(crate) fn instance(
+    view: &View<'_>,
+    request: &Request,
+    id: &str,
+    row: InstanceRow,
+    tags: Vec<Tag>,
+) -> Result<Instance, Refusal> {
+    let kind = instance_types::find(&row.instance_type);
+    let reason = row.reason.clone().map(|(code, message)| StateReason { code: Some(code), message: Some(message) });
+    let metadata = metadata_options(row.metadata);
+    let mut instance = Instance {
+        ami_launch_index: i32::try_from(row.launch_index).ok(),
+        architecture: Some(crate::images::architecture().to_owned()),
+        client_token: row.client_token.clone(),
+        cpu_options: kind.map(|kind| CpuOptions {
+            core_count: Some(kind.cores()),
+            threads_per_core: Some(kind.threads_per_core()),
+            ..CpuOptions::default()
+        }),
+        ebs_optimized: Some(row.ebs_optimized),
+        hypervisor: Some("xen".to_owned()),
+        image_id: Some(row.image_id.clone()),
+        instance_id: Some(id.to_owned()),
+        instance_type: Some(row.instance_type.clone()),
+        key_name: row.key.as_ref().map(|key| key.name.clone()),
+        launch_time: Some(epoch(row.launched_at_ms)),
+        metadata_options: Some(metadata),
+        monitoring: Some(Monitoring {
+            state: Some(if row.monitoring { "enabled" } else { "disabled" }.to_owned()),
+            ..Monitoring::default()
+        }),
+        placement: Some(placement(request, &row.zone)),
+        platform_details: Some("Linux/UNIX".to_owned()),
+        // EC2 answers empty names rather than none.
+        private_dns_name: Some(String::new()),
+        public_dns_name: Some(String::new()),
+        root_device_name: Some(ROOT_DEVICE.to_owned()),
+        root_device_type: Some("ebs".to_owned()),
+        state: Some(state(row.state)),
+        state_reason: reason,
+        state_transition_reason: Some(row.transition_reason.clone()),
+        tags,
+        usage_operation: Some("RunInstances".to_owned()),
+        virtualization_type: Some("hvm".to_owned()),
+        ..Instance::default()
     };
-    instances.into_iter().map(reservation).collect()
+    if let Some(interface) = view.get(&INTERFACES, &request.key(&row.interface_id))?
+        && row.state != State::Terminated
+    {
+        connect(view, request, &mut instance, &row, interface.value)?;
+    }
+    Ok(instance)
 }
 
-/// What an instance has under a filter's name.
-fn values(place: &Place, instance: &Instance, name: &str) -> Vec<String> {
-    let placement = instance.placement.as_ref();
-    let text = |value: Option<&String>| value.cloned().into_iter().collect();
-    match name {
-        "availability-zone" | "network-interface.availability-zone" => {
-            text(placement.and_then(|placement| placement.availability_zone.as_ref()))
-        }
-        "availability-zone-id" => text(placement.and_then(|placement| placement.availability_zone_id.as_ref())),
-        "instance-id" => text(instance.instance_id.as_ref()),
-        "instance-state-code" => vec![RUNNING.to_string()],
-        "instance-state-name" => vec!["running".to_owned()],
-        "instance.group-id" | "network-interface.group-id" => vec![place.default_group_id()],
-        "instance.group-name" | "network-interface.group-name" => vec!["default".to_owned()],
-        "ipv6-address" => text(instance.ipv6_address.as_ref()),
-        "launch-time" => launch_time(instance).into_iter().collect(),
-        "monitoring-state" => vec!["disabled".to_owned()],
-        "owner-id" => vec![place.account.to_string()],
-        "private-ip-address"
-        | "network-interface.addresses.private-ip-address"
-        | "network-interface.private-ip-address" => text(instance.private_ip_address.as_ref()),
-        "reservation-id" => vec![reservation_id(instance)],
-        "subnet-id" | "network-interface.subnet-id" => text(instance.subnet_id.as_ref()),
-        "tenancy" => vec!["default".to_owned()],
-        "vpc-id" | "network-interface.vpc-id" => text(instance.vpc_id.as_ref()),
-        _ => Vec::new(),
+/// Says where an instance is in its network.
+fn connect(
+    view: &View<'_>,
+    request: &Request,
+    instance: &mut Instance,
+    row: &InstanceRow,
+    interface: InterfaceRow,
+) -> Result<(), Refusal> {
+    let region = &request.place.region;
+    let vpc = crate::vpcs::KIND.get(view, request, &row.vpc_id)?;
+    let public = network_interfaces::public_address(view, &request.place, &row.interface_id, &interface)?;
+    let groups = group_identifiers(view, request, &interface.groups)?;
+    let private_name = vpc.dns_support.then(|| private_name(region, interface.address));
+    let public_name = public.filter(|_| vpc.dns_hostnames).map(|address| public_name(region, address));
+    let association = public.map(|address| InstanceNetworkInterfaceAssociation {
+        ip_owner_id: Some(if interface.public == Some(address) { "amazon".to_owned() } else { request.account() }),
+        public_dns_name: Some(public_name.clone().unwrap_or_default()),
+        public_ip: Some(address.to_string()),
+        ..InstanceNetworkInterfaceAssociation::default()
+    });
+    let attachment = interface.attachment.map(|attachment| InstanceNetworkInterfaceAttachment {
+        attach_time: Some(epoch(attachment.at_ms)),
+        attachment_id: Some(attachment.id),
+        delete_on_termination: Some(attachment.delete_on_termination),
+        device_index: Some(0),
+        network_card_index: Some(0),
+        status: Some("attached".to_owned()),
+        ..InstanceNetworkInterfaceAttachment::default()
+    });
+    let address = InstancePrivateIpAddress {
+        association: association.clone(),
+        primary: Some(true),
+        private_dns_name: private_name.clone(),
+        private_ip_address: Some(interface.address.to_string()),
+    };
+    instance.private_dns_name = Some(private_name.clone().unwrap_or_default());
+    instance.private_ip_address = Some(interface.address.to_string());
+    instance.public_dns_name = Some(public_name.unwrap_or_default());
+    instance.public_ip_address = public.map(|address| address.to_string());
+    instance.security_groups = groups.clone();
+    instance.source_dest_check = Some(interface.source_dest_check);
+    instance.subnet_id = Some(row.subnet_id.clone());
+    instance.vpc_id = Some(row.vpc_id.clone());
+    instance.network_interfaces = vec![InstanceNetworkInterface {
+        association,
+        attachment,
+        description: Some(interface.description),
+        groups,
+        interface_type: Some("interface".to_owned()),
+        mac_address: Some(mac_text(interface.mac)),
+        network_interface_id: Some(row.interface_id.clone()),
+        owner_id: Some(request.account()),
+        private_dns_name: private_name,
+        private_ip_address: Some(interface.address.to_string()),
+        private_ip_addresses: vec![address],
+        source_dest_check: Some(interface.source_dest_check),
+        status: Some("in-use".to_owned()),
+        subnet_id: Some(row.subnet_id.clone()),
+        vpc_id: Some(row.vpc_id.clone()),
+        ..InstanceNetworkInterface::default()
+    }];
+    Ok(())
+}
+
+pub(crate) fn metadata_options(row: MetadataRow) -> InstanceMetadataOptionsResponse {
+    let able = |is: bool| Some(if is { "enabled" } else { "disabled" }.to_owned());
+    InstanceMetadataOptionsResponse {
+        http_endpoint: able(row.enabled),
+        http_protocol_ipv6: able(false),
+        http_put_response_hop_limit: Some(row.hop_limit.into()),
+        http_tokens: Some(if row.tokens_required { "required" } else { "optional" }.to_owned()),
+        instance_metadata_tags: able(row.tags),
+        state: Some("applied".to_owned()),
     }
 }
 
-/// `2026-01-01T00:00:00.000Z`, the form that EC2's filter compares.
-fn launch_time(instance: &Instance) -> Option<String> {
-    let EpochMs(ms) = instance.launch_time?;
-    let moment = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok()?;
-    let (year, month, day) = (moment.year(), u8::from(moment.month()), moment.day());
-    let (hour, minute, second, ms) = (moment.hour(), moment.minute(), moment.second(), moment.millisecond());
-    Some(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z"))
+/// The row of an instance that the engine runs; a registered machine is refused as what it is.
+pub(crate) fn own(view: &View<'_>, request: &Request, id: &str) -> Result<InstanceRow, Refusal> {
+    check_id("i", id)?;
+    if view.contains(&MACHINES, &request.key(id))? {
+        return Err(errors::registered_machine(id));
+    }
+    KIND.get(view, request, id)
+}
+
+/// The interface of an instance.
+pub(crate) fn interface_of(view: &View<'_>, request: &Request, id: &str) -> Result<String, Refusal> {
+    let row = own(view, request, id)?;
+    if row.state.is_ending() { Err(errors::wrong_state(id, row.state)) } else { Ok(row.interface_id) }
+}
+
+/// An instance whose console can be read.
+pub(crate) fn with_console(view: &View<'_>, request: &Request, id: String) -> Result<String, Refusal> {
+    own(view, request, &id)?;
+    Ok(id)
+}
+
+/// What an instance wrote on its console.
+pub(crate) async fn console_output(
+    engine: &dyn InstanceEngine,
+    request: &Request,
+    id: String,
+) -> Result<GetConsoleOutputOutput, ApiError> {
+    let written = match engine.console(&machines::InstanceId(id.as_str().into())).await {
+        Ok(written) => written,
+        // It was not handed to the engine yet, or is no more.
+        Err(machines::EngineError::NoSuchInstance(_)) => Vec::new(),
+        Err(error) => {
+            tracing::error!(%error, instance = %id, "an instance's console could not be read");
+            return Err(Refusal::EngineFailed.into());
+        }
+    };
+    Ok(GetConsoleOutputOutput {
+        instance_id: Some(id),
+        output: (!written.is_empty()).then(|| STANDARD.encode(&written)),
+        timestamp: Some(epoch(request.now_ms)),
+    })
 }

@@ -12,7 +12,9 @@ use crate::errors::Refusal;
 /// Subnets of 4,096 addresses in 172.31.0.0/16.
 const ZONES_MAX: usize = 16;
 /// The default VPC's network, as AWS has it.
-pub(crate) const VPC_CIDR: &str = "172.31.0.0/16";
+pub(crate) const VPC_CIDR: std::net::Ipv4Addr = std::net::Ipv4Addr::new(172, 31, 0, 0);
+/// The length of its prefix.
+pub(crate) const VPC_PREFIX: u8 = 16;
 
 /// Why the service could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +103,7 @@ fn region_in(zone: &Region, own: &Region) -> Option<Region> {
 }
 
 /// An account's part of a region.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Place {
     pub(crate) account: AccountId,
     pub(crate) region: Region,
@@ -143,6 +145,12 @@ impl Place {
         self.derived("sg", "")
     }
 
+    /// The place that a row's key names.
+    pub(crate) fn in_key(key: &str) -> Option<Self> {
+        let mut parts = key.split('\0');
+        Some(Self { account: AccountId::parse(parts.next()?)?, region: Region::parse(parts.next()?)? })
+    }
+
     /// An id that follows from what it names.
     pub(crate) fn derived(&self, kind: &str, name: &str) -> String {
         let mut digest = Sha256::new();
@@ -152,6 +160,11 @@ impl Place {
         }
         format!("{kind}-{}", hex_17(&digest.finalize()))
     }
+}
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The 17 hexadecimal digits that end EC2's ids, out of nine bytes.

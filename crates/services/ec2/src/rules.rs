@@ -189,7 +189,12 @@ fn network(cidr: Option<&str>, parameter: &'static str, is_v6: bool) -> Result<S
     }
 }
 
-fn check_description(description: Option<&str>) -> Result<(), Refusal> {
+/// A network in IPv6, in its canonical form; `None` for what is none.
+pub(crate) fn ipv6_network(cidr: &str) -> Option<String> {
+    network(Some(cidr), "", true).ok()
+}
+
+pub(crate) fn check_description(description: Option<&str>) -> Result<(), Refusal> {
     let allowed = |letter: char| letter.is_ascii_alphanumeric() || " ._-:/()#,@[]+=&;{}!$*".contains(letter);
     let fits = |text: &str| text.chars().count() <= DESCRIPTION_CHARACTERS_MAX && text.chars().all(allowed);
     if description.is_none_or(fits) {
@@ -245,7 +250,7 @@ pub(crate) fn as_permissions(place: &Place, rules: &[RuleRow]) -> Vec<IpPermissi
 }
 
 /// A rule as its own thing.
-pub(crate) fn described(place: &Place, group_id: &str, row: &RuleRow) -> SecurityGroupRule {
+pub(crate) fn described(place: &Place, group_id: &str, row: &RuleRow, is_egress: bool) -> SecurityGroupRule {
     let (from_port, to_port) = row.rule.ports.unzip();
     let (cidr_ipv4, cidr_ipv6, group) = sources(&row.rule.source);
     SecurityGroupRule {
@@ -258,7 +263,7 @@ pub(crate) fn described(place: &Place, group_id: &str, row: &RuleRow) -> Securit
         group_id: Some(group_id.to_owned()),
         group_owner_id: Some(place.account.to_string()),
         ip_protocol: Some(row.rule.protocol.clone()),
-        is_egress: Some(false),
+        is_egress: Some(is_egress),
         referenced_group_info: group.map(|id| ReferencedSecurityGroup {
             group_id: Some(id),
             user_id: Some(place.account.to_string()),
@@ -274,7 +279,7 @@ pub(crate) fn described(place: &Place, group_id: &str, row: &RuleRow) -> Securit
 }
 
 /// A rule that was taken out.
-pub(crate) fn revoked(group_id: &str, row: &RuleRow) -> RevokedSecurityGroupRule {
+pub(crate) fn revoked(group_id: &str, row: &RuleRow, is_egress: bool) -> RevokedSecurityGroupRule {
     let (from_port, to_port) = row.rule.ports.unzip();
     let (cidr_ipv4, cidr_ipv6, referenced_group_id) = sources(&row.rule.source);
     RevokedSecurityGroupRule {
@@ -285,7 +290,7 @@ pub(crate) fn revoked(group_id: &str, row: &RuleRow) -> RevokedSecurityGroupRule
         to_port: Some(to_port.unwrap_or(-1)),
         group_id: Some(group_id.to_owned()),
         ip_protocol: Some(row.rule.protocol.clone()),
-        is_egress: Some(false),
+        is_egress: Some(is_egress),
         referenced_group_id,
         security_group_rule_id: Some(row.id.clone()),
         ..RevokedSecurityGroupRule::default()

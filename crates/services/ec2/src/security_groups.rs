@@ -1,20 +1,27 @@
-//! Security groups: who may reach what is behind them.
+//! Security groups: who may reach what is behind them, and whom that may reach.
 //!
 //! Invariants:
-//! - A group's name is unique in its VPC; the default group is always there and can't be deleted.
+//! - A group's name is unique in its VPC; a VPC's default group is always there and can't be deleted.
 //! - A group that a rule of another group names is not deleted, nor one that is in use.
-//! - A rule stands in a group once, and a group has at most [`RULES_MAX`].
+//! - A rule stands in a group once in each direction, and a group has at most [`RULES_MAX`] in each.
+
+mod describe;
+mod rule_changes;
 
 use api::ec2::*;
-use store::{Scan, StoreError, Transaction, View};
+use store::{Transaction, View};
+
+pub(crate) use describe::{arn, describe, describe_rules};
+pub(crate) use rule_changes::{
+    authorize_egress, authorize_ingress, describe_egress, describe_ingress, revoke_egress, revoke_ingress,
+};
 
 use crate::errors::Refusal;
-use crate::filters::Filters;
-use crate::paging::Page;
-use crate::place::{Place, is_well_formed};
-use crate::rows::{GROUPS, GroupRow, Rule, RuleRow, Source};
-use crate::rules::{self, DESCRIPTION_CHARACTERS_MAX, GroupName};
-use crate::tags::{self, Loaded};
+use crate::listing::{Kind, check_id};
+use crate::request::Request;
+use crate::rows::*;
+use crate::rules::{DESCRIPTION_CHARACTERS_MAX, GroupName};
+use crate::{network_interfaces, tags, vpcs};
 
 /// AWS's quota: security groups in a region.
 pub(crate) const GROUPS_MAX: usize = 2_500;
@@ -22,6 +29,10 @@ pub(crate) const GROUPS_MAX: usize = 2_500;
 pub(crate) const RULES_MAX: usize = 60;
 /// AWS's quota: groups of one network interface, and so of a load balancer.
 pub(crate) const GROUPS_PER_INTERFACE_MAX: usize = 5;
+/// The name of the group that each VPC has.
+pub(crate) const DEFAULT_NAME: &str = "default";
+
+pub(crate) const KIND: Kind<GroupRow> = Kind { table: &GROUPS, id: "sg" };
 
 /// A group with its id.
 #[derive(Debug)]
@@ -30,55 +41,77 @@ pub(crate) struct Group {
     pub(crate) row: GroupRow,
 }
 
-/// The default group as it is before anybody changes its rules: its members reach each other.
-fn default_group(place: &Place) -> Group {
-    let id = place.default_group_id();
-    let rule = Rule { protocol: "-1".to_owned(), ports: None, source: Source::Group(id.clone()) };
-    let row = GroupRow {
-        name: "default".to_owned(),
+/// A new VPC's group: its members reach each other and everything outside.
+pub(crate) fn default_row(vpc_id: &str, group_id: &str, (rule_id, egress_id): (String, String)) -> GroupRow {
+    let rule = Rule { protocol: "-1".to_owned(), ports: None, source: Source::Group(group_id.to_owned()) };
+    GroupRow {
+        name: DEFAULT_NAME.to_owned(),
         description: "default VPC security group".to_owned(),
-        rules: vec![RuleRow { id: place.derived("sgr", "default"), rule, description: None }],
-    };
-    Group { id, row }
+        vpc_id: vpc_id.to_owned(),
+        rules: vec![RuleRow { id: rule_id, rule, description: None }],
+        egress: vec![everything_out(egress_id)],
+    }
 }
 
-/// All groups, by id.
-fn all(view: &View<'_>, place: &Place) -> Result<Vec<Group>, StoreError> {
-    let prefix = place.prefix();
-    let rows = view.scan(&GROUPS, &Scan::prefix(&prefix).limit(GROUPS_MAX))?;
-    let group = |row: store::Row<GroupRow>| Group { id: row.key[prefix.len()..].to_owned(), row: row.value };
-    let mut groups: Vec<Group> = rows.into_iter().map(group).collect();
-    let default_id = place.default_group_id();
-    if let Err(at) = groups.binary_search_by(|group| group.id.cmp(&default_id)) {
-        groups.insert(at, default_group(place));
+/// What each group lets out until somebody changes it.
+pub(crate) fn everything_out(id: String) -> RuleRow {
+    let rule = Rule { protocol: "-1".to_owned(), ports: None, source: Source::Ipv4("0.0.0.0/0".to_owned()) };
+    RuleRow { id, rule, description: None }
+}
+
+/// The default group of a VPC.
+pub(crate) fn default_of(view: &View<'_>, request: &Request, vpc_id: &str) -> Result<String, Refusal> {
+    let groups = KIND.all(view, request)?;
+    let found = groups.into_iter().find(|(_, row)| row.vpc_id == vpc_id && row.name == DEFAULT_NAME);
+    found.map(|(id, _)| id).ok_or_else(|| crate::errors::not_found("vpc", vpc_id))
+}
+
+/// The group that a client names; by its name only in the default VPC.
+pub(crate) fn find(view: &View<'_>, request: &Request, named: GroupName<'_>) -> Result<Group, Refusal> {
+    find_in(view, request, &request.place.vpc_id(), named)
+}
+
+/// The group that a client names, where a name means one of this VPC.
+pub(crate) fn find_in(
+    view: &View<'_>,
+    request: &Request,
+    vpc_id: &str,
+    named: GroupName<'_>,
+) -> Result<Group, Refusal> {
+    match named {
+        GroupName::Id(id) => Ok(Group { id: id.to_owned(), row: KIND.get(view, request, id)? }),
+        GroupName::Name(name) => {
+            let all = KIND.all(view, request)?;
+            let found = all.into_iter().find(|(_, row)| row.name == name && row.vpc_id == vpc_id);
+            let missing = || Refusal::NoSuchGroupName { name: name.to_owned(), vpc_id: vpc_id.to_owned() };
+            found.map(|(id, row)| Group { id, row }).ok_or_else(missing)
+        }
+    }
+}
+
+/// The groups of a new interface or instance: those that are named, of this VPC, or its default one.
+pub(crate) fn of_interface(
+    view: &View<'_>,
+    request: &Request,
+    vpc_id: &str,
+    ids: &[String],
+) -> Result<Vec<String>, Refusal> {
+    if ids.is_empty() {
+        return Ok(vec![default_of(view, request, vpc_id)?]);
+    }
+    let mut groups: Vec<String> = Vec::with_capacity(ids.len());
+    for id in ids {
+        if KIND.get(view, request, id)?.vpc_id != vpc_id {
+            return Err(crate::errors::group_of_another_network());
+        }
+        if !groups.contains(id) {
+            groups.push(id.clone());
+        }
+    }
+    if groups.len() > GROUPS_PER_INTERFACE_MAX {
+        return Err(crate::errors::too_many_groups_of_interface());
     }
     Ok(groups)
-}
-
-/// The group of an id.
-fn by_id(view: &View<'_>, place: &Place, id: &str) -> Result<Option<Group>, StoreError> {
-    if let Some(row) = view.get(&GROUPS, &place.key(id))? {
-        return Ok(Some(Group { id: id.to_owned(), row: row.value }));
-    }
-    Ok((id == place.default_group_id()).then(|| default_group(place)))
-}
-
-/// The group that a client names.
-pub(crate) fn find(view: &View<'_>, place: &Place, named: GroupName<'_>) -> Result<Group, Refusal> {
-    match named {
-        GroupName::Id(id) => {
-            check_id("sg", id)?;
-            by_id(view, place, id)?.ok_or_else(|| Refusal::NotFound { kind: "sg", ids: vec![id.to_owned()] })
-        }
-        GroupName::Name(name) => {
-            let found = all(view, place)?.into_iter().find(|group| group.row.name == name);
-            found.ok_or_else(|| Refusal::NoSuchGroupName { name: name.to_owned(), vpc_id: place.vpc_id() })
-        }
-    }
-}
-
-fn check_id(kind: &'static str, id: &str) -> Result<(), Refusal> {
-    if is_well_formed(kind, id) { Ok(()) } else { Err(Refusal::Malformed { kind, id: id.to_owned() }) }
 }
 
 /// The one of two parameters that a call has.
@@ -92,41 +125,42 @@ pub(crate) fn named<'a>(id: &'a Option<String>, name: &'a Option<String>) -> Res
 }
 
 /// Whether a rule has this id.
-pub(crate) fn has_rule(view: &View<'_>, place: &Place, rule_id: &str) -> Result<bool, StoreError> {
-    Ok(all(view, place)?.iter().any(|group| group.row.rules.iter().any(|rule| rule.id == rule_id)))
+pub(crate) fn has_rule(view: &View<'_>, request: &Request, rule_id: &str) -> Result<bool, Refusal> {
+    let has = |row: &GroupRow| row.rules.iter().chain(&row.egress).any(|rule| rule.id == rule_id);
+    Ok(KIND.all(view, request)?.iter().any(|(_, row)| has(row)))
 }
 
-/// Makes a group. `id` is the one that it gets.
+/// Makes a group.
 pub(crate) fn create(
     tx: &mut Transaction<'_>,
-    place: &Place,
-    id: &str,
+    request: &Request,
     input: CreateSecurityGroupInput,
-) -> Result<Vec<Tag>, Refusal> {
+) -> Result<CreateSecurityGroupOutput, Refusal> {
     let CreateSecurityGroupInput { description, group_name: name, tag_specifications, vpc_id, .. } = input;
     check_text("groupName", &name)?;
     check_text("groupDescription", &description)?;
-    if name == "default" {
+    if name == DEFAULT_NAME {
         return Err(Refusal::InvalidValue(format!("Cannot use reserved security group name: {name}")));
     }
     if name.starts_with("sg-") {
         let sentence = format!("Invalid security group name '{name}'. Group names may not be in the format sg-*.");
         return Err(Refusal::InvalidValue(sentence));
     }
-    if let Some(vpc_id) = vpc_id.filter(|vpc_id| *vpc_id != place.vpc_id()) {
-        return Err(Refusal::NotFound { kind: "vpc", ids: vec![vpc_id] });
-    }
-    let tags = tags::specified(tag_specifications, "security-group")?;
-    let groups = all(tx, place)?;
-    if groups.iter().any(|group| group.row.name == name) {
-        return Err(Refusal::GroupExists { name, vpc_id: place.vpc_id() });
+    let vpc_id = vpc_id.unwrap_or_else(|| request.place.vpc_id());
+    vpcs::KIND.get(tx, request, &vpc_id)?;
+    let tags = tags::specified(request, tag_specifications, "security-group")?;
+    let groups = KIND.all(tx, request)?;
+    if groups.iter().any(|(_, row)| row.name == name && row.vpc_id == vpc_id) {
+        return Err(Refusal::GroupExists { name, vpc_id });
     }
     if groups.len() >= GROUPS_MAX {
-        return Err(Refusal::TooManyGroups(place.vpc_id()));
+        return Err(Refusal::TooManyGroups(vpc_id));
     }
-    tx.insert(&GROUPS, &place.key(id), &GroupRow { name, description, rules: Vec::new() })?;
-    tags::put(tx, place, id, "security-group", &tags)?;
-    Ok(tags::of(tx, place, id)?)
+    let id = request.new_id("sg");
+    let egress = vec![everything_out(request.new_id("sgr"))];
+    tx.insert(&GROUPS, &request.key(&id), &GroupRow { name, description, vpc_id, rules: Vec::new(), egress })?;
+    let tags = tags::put_new(tx, request, &id, "security-group", &tags)?;
+    Ok(CreateSecurityGroupOutput { security_group_arn: Some(arn(&request.place, &id)), group_id: Some(id), tags })
 }
 
 /// AWS's rule for the name and the description of a group in a VPC.
@@ -143,233 +177,46 @@ fn check_text(parameter: &'static str, text: &str) -> Result<(), Refusal> {
     )))
 }
 
+/// The id of the group that a client wants deleted.
+pub(crate) fn to_delete(
+    view: &View<'_>,
+    request: &Request,
+    input: DeleteSecurityGroupInput,
+) -> Result<String, Refusal> {
+    Ok(find(view, request, named(&input.group_id, &input.group_name)?)?.id)
+}
+
 /// Removes a group with its rules and tags.
-pub(crate) fn delete(tx: &mut Transaction<'_>, place: &Place, id: &str) -> Result<(), Refusal> {
-    let group = find(tx, place, GroupName::Id(id))?;
-    if id == place.default_group_id() {
+pub(crate) fn delete(
+    tx: &mut Transaction<'_>,
+    request: &Request,
+    id: String,
+) -> Result<DeleteSecurityGroupOutput, Refusal> {
+    let group = find(tx, request, GroupName::Id(&id))?;
+    if group.row.name == DEFAULT_NAME {
         return Err(Refusal::DefaultGroup { id: group.id, name: group.row.name });
     }
-    let names_it = |rule: &RuleRow| matches!(&rule.rule.source, Source::Group(source) if source == id);
-    if all(tx, place)?.iter().any(|other| other.id != id && other.row.rules.iter().any(names_it)) {
-        return Err(Refusal::GroupInUse(id.to_owned()));
+    let names_it = |rule: &RuleRow| matches!(&rule.rule.source, Source::Group(source) if *source == id);
+    let is_named = |row: &GroupRow| row.rules.iter().chain(&row.egress).any(names_it);
+    let interfaces = network_interfaces::KIND.all(tx, request)?;
+    if KIND.all(tx, request)?.iter().any(|(other, row)| *other != id && is_named(row))
+        || interfaces.iter().any(|(_, interface)| interface.groups.contains(&id))
+    {
+        return Err(Refusal::GroupInUse(id));
     }
-    tx.delete(&GROUPS, &place.key(id))?;
-    for rule in &group.row.rules {
-        tags::forget(tx, place, &rule.id)?;
-    }
-    Ok(tags::forget(tx, place, id)?)
+    remove(tx, request, &id, &group.row)?;
+    Ok(DeleteSecurityGroupOutput { group_id: Some(id), r#return: Some(true) })
 }
 
-/// Adds the rules of these permissions, or none of them; what was added, as it is described.
-pub(crate) fn authorize(
-    tx: &mut Transaction<'_>,
-    place: &Place,
-    mut group: Group,
-    permissions: &[IpPermission],
-    tags: &[(String, String)],
-    mut new_id: impl FnMut() -> String,
-) -> Result<Vec<SecurityGroupRule>, Refusal> {
-    let mut added: Vec<RuleRow> = Vec::new();
-    for permission in permissions {
-        let mut find_id = |named: GroupName<'_>| Ok(find(tx, place, named)?.id);
-        for (rule, description) in rules::rules_of(place, permission, &mut find_id)? {
-            if added.iter().any(|row| row.rule == rule) {
-                return Err(Refusal::InvalidValue("The same permission must not appear multiple times".into()));
-            }
-            if group.row.rules.iter().any(|row| row.rule == rule) {
-                return Err(Refusal::RuleExists(rules::spelled(&rule)));
-            }
-            added.push(RuleRow { id: new_id(), rule, description });
-            if group.row.rules.len() + added.len() > RULES_MAX {
-                return Err(Refusal::TooManyRules);
-            }
-        }
+/// Removes the row of a group and all tags on it and its rules.
+pub(crate) fn remove(tx: &mut Transaction<'_>, request: &Request, id: &str, row: &GroupRow) -> Result<(), Refusal> {
+    tx.delete(&GROUPS, &request.key(id))?;
+    for rule in row.rules.iter().chain(&row.egress) {
+        tags::forget(tx, &request.place, &rule.id)?;
     }
-    group.row.rules.extend(added.iter().cloned());
-    tx.put(&GROUPS, &place.key(&group.id), &group.row)?;
-    let mut described = Vec::with_capacity(added.len());
-    for row in &added {
-        tags::put(tx, place, &row.id, "security-group-rule", tags)?;
-        let tags = tags::of(tx, place, &row.id)?;
-        described.push(SecurityGroupRule { tags, ..rules::described(place, &group.id, row) });
-    }
-    Ok(described)
+    Ok(tags::forget(tx, &request.place, id)?)
 }
 
-/// What was taken out, and which permissions named rules that aren't there.
-pub(crate) type Revoked = (Vec<RevokedSecurityGroupRule>, Vec<IpPermission>);
-
-/// Takes out the rules of these permissions. In a default VPC a rule that isn't there is no error, says AWS, but told.
-pub(crate) fn revoke(
-    tx: &mut Transaction<'_>,
-    place: &Place,
-    group: Group,
-    permissions: Vec<IpPermission>,
-) -> Result<Revoked, Refusal> {
-    let (mut ids, mut unknown) = (Vec::new(), Vec::new());
-    for permission in permissions {
-        let mut find_id = |named: GroupName<'_>| match find(tx, place, named) {
-            // A rule may outlast the group that it names in one case: nobody looked; naming it must still work.
-            Err(Refusal::NotFound { mut ids, .. }) => Ok(ids.pop().unwrap_or_default()),
-            found => Ok(found?.id),
-        };
-        let asked = rules::rules_of(place, &permission, &mut find_id)?;
-        let mut known = true;
-        for (rule, _) in asked {
-            match group.row.rules.iter().find(|row| row.rule == rule) {
-                Some(row) => ids.push(row.id.clone()),
-                None => known = false,
-            }
-        }
-        if !known {
-            unknown.push(permission);
-        }
-    }
-    Ok((take_out(tx, place, group, &ids)?, unknown))
-}
-
-/// Takes out the rules of these ids, or none of them.
-pub(crate) fn revoke_by_id(
-    tx: &mut Transaction<'_>,
-    place: &Place,
-    group: Group,
-    ids: &[String],
-) -> Result<Revoked, Refusal> {
-    ids.iter().try_for_each(|id| check_id("sgr", id))?;
-    let is_there = |id: &&String| group.row.rules.iter().any(|row| row.id == **id);
-    let missing: Vec<String> = ids.iter().filter(|id| !is_there(id)).cloned().collect();
-    if !missing.is_empty() {
-        return Err(Refusal::NotFound { kind: "sgr", ids: missing });
-    }
-    Ok((take_out(tx, place, group, ids)?, Vec::new()))
-}
-
-fn take_out(
-    tx: &mut Transaction<'_>,
-    place: &Place,
-    mut group: Group,
-    ids: &[String],
-) -> Result<Vec<RevokedSecurityGroupRule>, Refusal> {
-    let (out, stay): (Vec<RuleRow>, Vec<RuleRow>) = group.row.rules.into_iter().partition(|row| ids.contains(&row.id));
-    group.row.rules = stay;
-    tx.put(&GROUPS, &place.key(&group.id), &group.row)?;
-    for row in &out {
-        tags::forget(tx, place, &row.id)?;
-    }
-    Ok(out.iter().map(|row| rules::revoked(&group.id, row)).collect())
-}
-
-/// Every filter that EC2 has for security groups, apart from tags.
-const KNOWN: &[&str] = &[
-    "description",
-    "egress.ip-permission.cidr",
-    "egress.ip-permission.from-port",
-    "egress.ip-permission.group-id",
-    "egress.ip-permission.group-name",
-    "egress.ip-permission.ipv6-cidr",
-    "egress.ip-permission.prefix-list-id",
-    "egress.ip-permission.protocol",
-    "egress.ip-permission.to-port",
-    "egress.ip-permission.user-id",
-    "group-id",
-    "group-name",
-    "ip-permission.cidr",
-    "ip-permission.from-port",
-    "ip-permission.group-id",
-    "ip-permission.group-name",
-    "ip-permission.ipv6-cidr",
-    "ip-permission.prefix-list-id",
-    "ip-permission.protocol",
-    "ip-permission.to-port",
-    "ip-permission.user-id",
-    "owner-id",
-    "vpc-id",
-];
-
-/// The groups that a client wants to see.
-pub(crate) fn describe(
-    view: &View<'_>,
-    place: &Place,
-    input: DescribeSecurityGroupsInput,
-) -> Result<DescribeSecurityGroupsOutput, Refusal> {
-    let filters = Filters::parse(input.filters, KNOWN)?;
-    let page = Page::parse(input.max_results, input.next_token.as_deref())?;
-    let groups = if input.group_ids.is_empty() && input.group_names.is_empty() {
-        all(view, place)?
-    } else {
-        let ids = input.group_ids.iter().map(|id| GroupName::Id(id));
-        let named = ids.chain(input.group_names.iter().map(|name| GroupName::Name(name)));
-        let mut groups = named.map(|named| find(view, place, named)).collect::<Result<Vec<_>, _>>()?;
-        groups.sort_by(|a, b| a.id.cmp(&b.id));
-        groups.dedup_by(|a, b| a.id == b.id);
-        groups
-    };
-    let few = !(input.group_ids.is_empty() && input.group_names.is_empty());
-    let loaded = Loaded::load(view, place, "sg", few)?;
-    let mut described = Vec::with_capacity(groups.len());
-    for group in groups {
-        let tags = loaded.of(view, place, &group.id)?;
-        if filters.pass(&tags, |name| values(place, &group, name)) {
-            described.push(security_group(place, group, tags));
-        }
-    }
-    let id = |group: &SecurityGroup| group.group_id.clone().unwrap_or_default();
-    let (security_groups, next_token) = page.of(described.into_iter(), id);
-    Ok(DescribeSecurityGroupsOutput { next_token, security_groups })
-}
-
-/// The ARN of a group.
-pub(crate) fn arn(place: &Place, id: &str) -> String {
-    format!("arn:aws:ec2:{}:{}:security-group/{id}", place.region, place.account)
-}
-
-fn security_group(place: &Place, group: Group, tags: Vec<Tag>) -> SecurityGroup {
-    // What goes out is never held up: that is what a new group on AWS says, too.
-    let everything = IpPermission {
-        ip_protocol: Some("-1".to_owned()),
-        ip_ranges: vec![IpRange { cidr_ip: Some("0.0.0.0/0".to_owned()), description: None }],
-        ..IpPermission::default()
-    };
-    SecurityGroup {
-        description: Some(group.row.description),
-        group_name: Some(group.row.name),
-        ip_permissions: rules::as_permissions(place, &group.row.rules),
-        ip_permissions_egress: vec![everything],
-        owner_id: Some(place.account.to_string()),
-        security_group_arn: Some(arn(place, &group.id)),
-        tags,
-        vpc_id: Some(place.vpc_id()),
-        group_id: Some(group.id),
-    }
-}
-
-/// What a group has under a filter's name.
-fn values(place: &Place, group: &Group, name: &str) -> Vec<String> {
-    let rules = group.row.rules.iter().map(|row| &row.rule);
-    match name {
-        "description" => vec![group.row.description.clone()],
-        "group-id" => vec![group.id.clone()],
-        "group-name" => vec![group.row.name.clone()],
-        "owner-id" => vec![place.account.to_string()],
-        "vpc-id" => vec![place.vpc_id()],
-        "egress.ip-permission.cidr" => vec!["0.0.0.0/0".to_owned()],
-        "egress.ip-permission.protocol" => vec!["-1".to_owned()],
-        "ip-permission.protocol" => rules.map(|rule| rule.protocol.clone()).collect(),
-        "ip-permission.from-port" => rules.filter_map(|rule| Some(rule.ports?.0.to_string())).collect(),
-        "ip-permission.to-port" => rules.filter_map(|rule| Some(rule.ports?.1.to_string())).collect(),
-        "ip-permission.user-id" => {
-            let groups = rules.filter(|rule| matches!(rule.source, Source::Group(_)));
-            groups.map(|_| place.account.to_string()).collect()
-        }
-        _ => rules.filter_map(|rule| source_value(&rule.source, name)).collect(),
-    }
-}
-
-fn source_value(source: &Source, name: &str) -> Option<String> {
-    match (name, source) {
-        ("ip-permission.cidr", Source::Ipv4(value))
-        | ("ip-permission.ipv6-cidr", Source::Ipv6(value))
-        | ("ip-permission.group-id", Source::Group(value)) => Some(value.clone()),
-        _ => None,
-    }
+fn check_rule_ids(ids: &[String]) -> Result<(), Refusal> {
+    ids.iter().try_for_each(|id| check_id("sgr", id))
 }

@@ -1,35 +1,47 @@
 //! [`Ec2`]: the service, opened.
 //!
-//! Invariant: it holds no rows in memory.
+//! Invariant: it holds no rows in memory, only which places have their default things.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
 use api::{Call, Region, SecurityGroupUsers};
 use bytes::Bytes;
-use host::Ids;
+use host::{Clock, Ids};
 use parking_lot::RwLock;
-use store::{Scan, Store, StoreError};
+use store::{Scan, Store, StoreError, Transaction, View};
 use tokio::sync::watch;
-use wire::EncodedResponse;
+use wire::{ApiError, EncodedResponse};
 
+use crate::defaults;
+use crate::engine::InstanceOptions;
 use crate::errors::Refusal;
+use crate::images::UnknownImages;
 use crate::place::{Layout, OpenError, Place, hex_17};
-use crate::rows::{CHANGES, GROUPS, MACHINES, TAGS, touch};
+use crate::reconcile::{self, Reconciling};
+use crate::request::Request;
+use crate::rows::*;
 
 /// What the service stands on.
 pub struct Ec2Options {
     /// Where rows are.
     pub store: Store,
+    /// Stamps launches.
+    pub clock: Arc<dyn Clock>,
     /// The source of ids.
     pub ids: Arc<dyn Ids>,
     /// The zones' names, `us-east-1a`. One belongs to the region that its name begins with.
     pub zones: Vec<String>,
     /// The region of zones whose names don't say theirs.
     pub region: Region,
+    /// How instances are run. `None` keeps networks, and refuses to run instances.
+    pub instances: Option<InstanceOptions>,
+    /// What an image id that nobody registered stands for.
+    pub unknown_images: UnknownImages,
 }
 
-/// AWS's Elastic Compute Cloud, as far as servers must be named. Clones are the same service.
+/// AWS's Elastic Compute Cloud, as far as servers need it. Clones are the same service.
 #[derive(Clone)]
 pub struct Ec2 {
     pub(crate) inner: Arc<Inner>,
@@ -37,20 +49,42 @@ pub struct Ec2 {
 
 pub(crate) struct Inner {
     pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
-    pub(crate) layout: Layout,
+    pub(crate) layout: Arc<Layout>,
     pub(crate) group_users: RwLock<Option<Weak<dyn SecurityGroupUsers>>>,
+    pub(crate) instances: Option<InstanceOptions>,
+    pub(crate) unknown_images: UnknownImages,
+    /// Places whose default things are rows.
+    seeded: RwLock<HashSet<Place>>,
+    /// Ends with the service.
+    _reconciling: Option<Reconciling>,
 }
 
 impl Ec2 {
-    /// Opens the service.
+    /// Opens the service. With an engine, it must be called inside a tokio runtime: rows and engine are brought
+    /// together there for as long as a clone lives.
     ///
     /// # Errors
     /// When the zones' names can't be.
     pub fn open(options: Ec2Options) -> Result<Self, OpenError> {
-        let Ec2Options { store, ids, zones, region } = options;
-        let layout = Layout::new(zones, region)?;
-        Ok(Self { inner: Arc::new(Inner { store, ids, layout, group_users: RwLock::default() }) })
+        let Ec2Options { store, clock, ids, zones, region, instances, unknown_images } = options;
+        let layout = Arc::new(Layout::new(zones, region)?);
+        let reconciling = instances.as_ref().map(|options| {
+            reconcile::start(store.clone(), clock.clone(), ids.clone(), layout.clone(), options.clone())
+        });
+        let inner = Inner {
+            store,
+            clock,
+            ids,
+            layout,
+            group_users: RwLock::default(),
+            instances,
+            unknown_images,
+            seeded: RwLock::default(),
+            _reconciling: reconciling,
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Answers one request; `body` is the form, for a GET the query string. Errors are encoded too.
@@ -71,30 +105,85 @@ impl Ec2 {
         *self.inner.group_users.write() = Some(users);
     }
 
-    /// Forgets machines, security groups and tags, durably.
+    /// Forgets machines, instances, networks, images and tags, durably; the engine ends what it runs of them.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn reset(&self) -> Result<(), StoreError> {
-        let forget = |tx: &mut store::Transaction<'_>| {
-            tx.delete_range(&MACHINES, &Scan::all())?;
-            tx.delete_range(&GROUPS, &Scan::all())?;
-            tx.delete_range(&TAGS, &Scan::all())?;
-            touch(tx)
-        };
-        self.inner.store.write_async(forget).await
-    }
-
-    /// A new id of a kind, `sg-…`.
-    pub(crate) fn new_id(&self, kind: &str) -> String {
-        new_id(&*self.inner.ids, kind)
+        self.inner.store.write_async(forget_all).await?;
+        self.inner.seeded.write().clear();
+        Ok(())
     }
 
     /// Where a call acts; refused when it was only a trial. Comes first in every operation.
-    pub(crate) fn enter(call: &Call, dry_run: Option<bool>) -> Result<Place, Refusal> {
+    pub(crate) async fn request(&self, call: &Call, dry_run: Option<bool>) -> Result<Request, ApiError> {
         let place = Place::of(call)?;
-        if dry_run == Some(true) { Err(Refusal::DryRun) } else { Ok(place) }
+        if dry_run == Some(true) {
+            return Err(Refusal::DryRun.into());
+        }
+        self.make_defaults(&place).await.map_err(Refusal::from)?;
+        Ok(Request::new(place, call, self.inner.clone()))
     }
+
+    async fn make_defaults(&self, place: &Place) -> Result<(), StoreError> {
+        if self.inner.seeded.read().contains(place) {
+            return Ok(());
+        }
+        let (layout, asked) = (self.inner.layout.clone(), place.clone());
+        let made = self.inner.store.read_async(move |view| defaults::are_made(view, &layout, &asked)).await?;
+        if !made {
+            let (layout, asked) = (self.inner.layout.clone(), place.clone());
+            self.inner.store.write_async(move |tx| defaults::make(tx, &layout, &asked)).await?;
+        }
+        self.inner.seeded.write().insert(place.clone());
+        Ok(())
+    }
+
+    /// Looks at one moment of the rows.
+    pub(crate) async fn look<I: Send + 'static, R: Send + 'static>(
+        &self,
+        request: Request,
+        input: I,
+        look: fn(&View<'_>, &Request, I) -> Result<R, Refusal>,
+    ) -> Result<R, ApiError> {
+        Ok(self.inner.store.read_async(move |view| look(view, &request, input)).await?)
+    }
+
+    /// Changes rows in one transaction.
+    pub(crate) async fn change<I: Send + 'static, R: Send + 'static>(
+        &self,
+        request: Request,
+        input: I,
+        change: fn(&mut Transaction<'_>, &Request, I) -> Result<R, Refusal>,
+    ) -> Result<R, ApiError> {
+        let written = self.inner.store.write_async(move |tx| {
+            let answer = change(tx, &request, input)?;
+            touch(tx)?;
+            Ok::<_, Refusal>(answer)
+        });
+        Ok(written.await?)
+    }
+}
+
+fn forget_all(tx: &mut Transaction<'_>) -> Result<(), StoreError> {
+    tx.delete_range(&MACHINES, &Scan::all())?;
+    tx.delete_range(&GROUPS, &Scan::all())?;
+    tx.delete_range(&TAGS, &Scan::all())?;
+    tx.delete_range(&SEEDS, &Scan::all())?;
+    tx.delete_range(&VPCS, &Scan::all())?;
+    tx.delete_range(&SUBNETS, &Scan::all())?;
+    tx.delete_range(&GATEWAYS, &Scan::all())?;
+    tx.delete_range(&ROUTE_TABLES, &Scan::all())?;
+    tx.delete_range(&ACLS, &Scan::all())?;
+    tx.delete_range(&INTERFACES, &Scan::all())?;
+    tx.delete_range(&ADDRESSES, &Scan::all())?;
+    tx.delete_range(&INSTANCES, &Scan::all())?;
+    tx.delete_range(&KEY_PAIRS, &Scan::all())?;
+    tx.delete_range(&IMAGES, &Scan::all())?;
+    tx.delete_range(&TEMPLATES, &Scan::all())?;
+    tx.delete_range(&TEMPLATE_VERSIONS, &Scan::all())?;
+    tx.delete_range(&TOKENS, &Scan::all())?;
+    touch(tx)
 }
 
 impl fmt::Debug for Ec2 {

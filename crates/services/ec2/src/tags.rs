@@ -6,15 +6,17 @@
 
 use std::collections::BTreeMap;
 
-use api::ec2::{DescribeTagsInput, DescribeTagsOutput, Tag, TagDescription, TagSpecification};
+use api::ec2::TagSpecification;
+use api::ec2::{CreateTagsInput, DeleteTagsInput, DescribeTagsInput, DescribeTagsOutput, Tag, TagDescription};
 use store::{Scan, StoreError, Transaction, View};
 
 use crate::errors::Refusal;
 use crate::filters::Filters;
 use crate::paging::Page;
-use crate::place::{Layout, Place};
-use crate::rows::{GROUPS, MACHINES, TAGS, TagRow};
-use crate::security_groups;
+use crate::place::Place;
+use crate::request::Request;
+use crate::rows::*;
+use crate::{images, security_groups, vpcs};
 
 /// AWS: 50 tags for each resource.
 pub(crate) const TAGS_MAX: usize = 50;
@@ -84,19 +86,33 @@ pub(crate) fn put(
     if tx.count(&TAGS, &scan)? > TAGS_MAX { Err(Refusal::TooManyTags) } else { Ok(()) }
 }
 
+/// Puts tags on what was just made; they as they are described.
+pub(crate) fn put_new(
+    tx: &mut Transaction<'_>,
+    request: &Request,
+    resource: &str,
+    resource_type: &str,
+    tags: &[(String, String)],
+) -> Result<Vec<Tag>, Refusal> {
+    put(tx, &request.place, resource, resource_type, tags)?;
+    Ok(of(tx, &request.place, resource)?)
+}
+
 /// Takes all tags off a resource.
 pub(crate) fn forget(tx: &mut Transaction<'_>, place: &Place, resource: &str) -> Result<(), StoreError> {
     tx.delete_range(&TAGS, &Scan::prefix(&format!("{}\0", place.key(resource)))).map(drop)
 }
 
 /// Tags as a client wrote them, checked.
-pub(crate) fn checked(tags: Vec<Tag>) -> Result<Vec<(String, String)>, Refusal> {
+pub(crate) fn checked(request: &Request, tags: Vec<Tag>) -> Result<Vec<(String, String)>, Refusal> {
     let mut checked: Vec<(String, String)> = Vec::with_capacity(tags.len());
     for tag in tags {
         let key = tag.key.filter(|key| !key.is_empty());
         let key = key.ok_or_else(|| Refusal::InvalidValue("Tag keys cannot be null or empty".into()))?;
         let value = tag.value.unwrap_or_default();
-        if key.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:")) {
+        // Auto Scaling and CloudFormation mark with them what is theirs.
+        let is_reserved = key.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:"));
+        if is_reserved && request.service.is_none() {
             return Err(Refusal::InvalidValue("Tag keys starting with 'aws:' are reserved for internal use".into()));
         }
         // The key ends a row's key.
@@ -118,53 +134,52 @@ pub(crate) fn checked(tags: Vec<Tag>) -> Result<Vec<(String, String)>, Refusal> 
 
 /// The tags in specifications that are all for `resource_type`.
 pub(crate) fn specified(
+    request: &Request,
     specifications: Vec<TagSpecification>,
     resource_type: &str,
 ) -> Result<Vec<(String, String)>, Refusal> {
-    let mut tags = Vec::new();
+    Ok(specified_for(request, specifications, &[resource_type])?.remove(resource_type).unwrap_or_default())
+}
+
+/// The tags in specifications for each of these kinds; others are refused.
+pub(crate) fn specified_for(
+    request: &Request,
+    specifications: Vec<TagSpecification>,
+    resource_types: &[&str],
+) -> Result<BTreeMap<String, Vec<(String, String)>>, Refusal> {
+    let mut tags: BTreeMap<String, Vec<Tag>> = BTreeMap::new();
     for specification in specifications {
         let given = specification.resource_type.unwrap_or_default();
-        if given != resource_type {
+        if !resource_types.contains(&given.as_str()) {
             let sentence = format!("'{given}' is not a valid taggable resource type for this operation.");
             return Err(Refusal::InvalidValue(sentence));
         }
-        tags.extend(specification.tags);
+        tags.entry(given).or_default().extend(specification.tags);
     }
-    checked(tags)
+    tags.into_iter().map(|(kind, tags)| Ok((kind, checked(request, tags)?))).collect()
 }
 
 /// Puts tags on all of the resources, or on none.
-pub(crate) fn create(
-    tx: &mut Transaction<'_>,
-    layout: &Layout,
-    place: &Place,
-    resources: &[String],
-    tags: &[(String, String)],
-) -> Result<(), Refusal> {
-    check_count(resources)?;
-    for resource in resources {
-        let resource_type = type_of(tx, layout, place, resource)?;
-        put(tx, place, resource, resource_type, tags)?;
+pub(crate) fn create(tx: &mut Transaction<'_>, request: &Request, input: CreateTagsInput) -> Result<(), Refusal> {
+    let tags = checked(request, input.tags)?;
+    check_count(&input.resources)?;
+    for resource in &input.resources {
+        let resource_type = type_of(tx, request, resource)?;
+        put(tx, &request.place, resource, resource_type, &tags)?;
     }
     Ok(())
 }
 
 /// Takes tags off: those of a key, if a value is given only with that value; all if none is named.
-pub(crate) fn delete(
-    tx: &mut Transaction<'_>,
-    layout: &Layout,
-    place: &Place,
-    resources: &[String],
-    tags: &[Tag],
-) -> Result<(), Refusal> {
-    check_count(resources)?;
-    for resource in resources {
-        type_of(tx, layout, place, resource)?;
-        if tags.is_empty() {
-            forget(tx, place, resource)?;
+pub(crate) fn delete(tx: &mut Transaction<'_>, request: &Request, input: DeleteTagsInput) -> Result<(), Refusal> {
+    check_count(&input.resources)?;
+    for resource in &input.resources {
+        type_of(tx, request, resource)?;
+        if input.tags.is_empty() {
+            forget(tx, &request.place, resource)?;
         }
-        for tag in tags {
-            let row_key = key(place, resource, tag.key.as_deref().unwrap_or_default());
+        for tag in &input.tags {
+            let row_key = key(&request.place, resource, tag.key.as_deref().unwrap_or_default());
             let present = tx.get(&TAGS, &row_key)?;
             let is_meant = |row: &TagRow| tag.value.as_ref().is_none_or(|value| *value == row.value);
             if present.is_some_and(|row| is_meant(&row.value)) {
@@ -186,34 +201,43 @@ fn check_count(resources: &[String]) -> Result<(), Refusal> {
 }
 
 /// What kind of thing an id names, if it is there.
-fn type_of(view: &View<'_>, layout: &Layout, place: &Place, id: &str) -> Result<&'static str, Refusal> {
-    let missing = |kind| Refusal::NotFound { kind, ids: vec![id.to_owned()] };
+fn type_of(view: &View<'_>, request: &Request, id: &str) -> Result<&'static str, Refusal> {
+    let key = request.key(id);
     let (kind, resource_type, exists) = match id.split_once('-').map(|(kind, _)| kind) {
-        Some("i") => ("i", "instance", view.contains(&MACHINES, &place.key(id))?),
-        Some("sg") => {
-            let exists = id == place.default_group_id() || view.contains(&GROUPS, &place.key(id))?;
-            ("sg", "security-group", exists)
+        Some("i") => {
+            let exists = view.contains(&MACHINES, &key)? || view.contains(&INSTANCES, &key)?;
+            ("i", "instance", exists)
         }
-        Some("sgr") => ("sgr", "security-group-rule", security_groups::has_rule(view, place, id)?),
-        Some("vpc") => ("vpc", "vpc", id == place.vpc_id()),
-        Some("subnet") => {
-            let exists = layout.zones_in(&place.region).any(|zone| place.subnet_id(&zone.name) == id);
-            ("subnet", "subnet", exists)
+        Some("sg") => ("sg", "security-group", view.contains(&GROUPS, &key)?),
+        Some("sgr") => ("sgr", "security-group-rule", security_groups::has_rule(view, request, id)?),
+        Some("vpc") => ("vpc", "vpc", view.contains(&VPCS, &key)?),
+        Some("subnet") => ("subnet", "subnet", view.contains(&SUBNETS, &key)?),
+        Some("igw") => ("igw", "internet-gateway", view.contains(&GATEWAYS, &key)?),
+        Some("rtb") => ("rtb", "route-table", view.contains(&ROUTE_TABLES, &key)?),
+        Some("acl") => ("acl", "network-acl", view.contains(&ACLS, &key)?),
+        Some("eni") => ("eni", "network-interface", view.contains(&INTERFACES, &key)?),
+        Some("eipalloc") => ("eipalloc", "elastic-ip", view.contains(&ADDRESSES, &key)?),
+        Some("lt") => ("lt", "launch-template", view.contains(&TEMPLATES, &key)?),
+        Some("ami") => ("ami", "image", images::find(view, request, id)?.is_some()),
+        Some("dopt") => ("dopt", "dhcp-options", id == vpcs::dhcp_options_id(&request.place)),
+        Some("key") => {
+            let pairs = view.scan(&KEY_PAIRS, &Scan::prefix(&request.place.prefix()))?;
+            ("key", "key-pair", pairs.iter().any(|pair| pair.value.id == id))
         }
         _ => return Err(Refusal::NoSuchResource(id.to_owned())),
     };
-    if exists { Ok(resource_type) } else { Err(missing(kind)) }
+    if exists { Ok(resource_type) } else { Err(Refusal::NotFound { kind, ids: vec![id.to_owned()] }) }
 }
 
 /// All tags of an account in a region.
 pub(crate) fn describe(
     view: &View<'_>,
-    place: &Place,
+    request: &Request,
     input: DescribeTagsInput,
 ) -> Result<DescribeTagsOutput, Refusal> {
     let filters = Filters::parse(input.filters, &["key", "resource-id", "resource-type", "value"])?;
     let page = Page::parse(input.max_results, input.next_token.as_deref())?;
-    let prefix = place.prefix();
+    let prefix = request.place.prefix();
     let described = view.scan(&TAGS, &Scan::prefix(&prefix))?.into_iter().filter_map(|row| {
         let (resource_id, key) = row.key.strip_prefix(&prefix)?.split_once('\0')?;
         let tag = Tag { key: Some(key.to_owned()), value: Some(row.value.value.clone()) };

@@ -64,7 +64,15 @@ async fn what_another_process_registers_or_removes_is_seen_at_the_next_look() {
     let ids: std::sync::Arc<dyn host::Ids> = std::sync::Arc::new(host::sim::SimIds::new(host::sim::Seed(1)));
     let clock = std::sync::Arc::new(host::sim::SimClock::frozen(crate::platform::NOW));
     let region = platform.call.region.clone();
-    let options = ec2::Ec2Options { store: open(), ids: ids.clone(), zones: zones.clone(), region: region.clone() };
+    let options = ec2::Ec2Options {
+        store: open(),
+        clock: clock.clone(),
+        ids: ids.clone(),
+        zones: zones.clone(),
+        region: region.clone(),
+        instances: None,
+        unknown_images: ec2::UnknownImages::Refused,
+    };
     platform.ec2 = ec2::Ec2::open(options).unwrap();
     platform.machines = ec2::Machines::open(open(), clock, ids, zones, region).unwrap();
     let id = platform.add("10.0.0.5", "us-east-1a", None);

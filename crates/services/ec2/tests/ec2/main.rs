@@ -5,10 +5,23 @@
     reason = "clippy.toml allows it in tests, but does not see helpers of an integration test"
 )]
 
+mod addresses;
+mod asked;
+mod attributes;
+mod fake_engine;
+mod images;
 mod instances;
+mod key_pairs;
+mod launch_templates;
+mod life;
+mod metadata;
 mod network;
-mod not_yet;
+mod network_acls;
+mod network_interfaces;
 mod platform;
+mod route_tables;
+mod run;
 mod security_groups;
 mod tagging;
+mod vpcs;
 mod wire;

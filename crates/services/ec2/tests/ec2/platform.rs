@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use api::ec2::{Filter, Tag};
 use api::{AccountId, Call, Endpoint, Identity, Principal, Protocol, Region, RequestId};
-use ec2::{Ec2, Ec2Options, Machines, NewMachine};
+use ec2::{Ec2, Ec2Options, Images, InstanceOptions, Machines, NewMachine, UnknownImages};
 use host::Timestamp;
 use host::sim::{Seed, SimClock, SimIds};
 use store::Store;
 use wire::ApiError;
+
+use crate::fake_engine::FakeEngine;
 
 /// 2026-01-01.
 pub(crate) const NOW: Timestamp = Timestamp(1_767_225_600_000);
@@ -18,21 +20,58 @@ pub(crate) const NOW: Timestamp = Timestamp(1_767_225_600_000);
 pub(crate) struct Platform {
     pub(crate) ec2: Ec2,
     pub(crate) machines: Machines,
+    pub(crate) images: Images,
     pub(crate) call: Call,
+    pub(crate) clock: Arc<SimClock>,
+    pub(crate) store: Store,
 }
 
+/// Without an engine.
 pub(crate) fn platform() -> Platform {
-    let store = Store::in_memory().unwrap();
+    open(Store::in_memory().unwrap(), None, UnknownImages::Refused)
+}
+
+/// With an engine that runs nothing.
+pub(crate) fn platform_with_engine() -> (Platform, Arc<FakeEngine>) {
+    let engine = FakeEngine::new();
+    (open(Store::in_memory().unwrap(), Some(engine.clone()), UnknownImages::Refused), engine)
+}
+
+pub(crate) fn open(store: Store, engine: Option<Arc<FakeEngine>>, unknown_images: UnknownImages) -> Platform {
     let zones = || ["us-east-1a", "us-east-1b", "eu-west-1a"].map(str::to_owned).to_vec();
     let region = || Region::parse("us-east-1").unwrap();
     let ids = Arc::new(SimIds::new(Seed(7)));
-    let options = Ec2Options { store: store.clone(), ids: ids.clone(), zones: zones(), region: region() };
     let clock = Arc::new(SimClock::frozen(NOW));
+    let instances = engine.map(|engine| InstanceOptions {
+        engine,
+        layers: vec!["/opt/tools".into()],
+        environment: vec![("LANG".to_owned(), "C.UTF-8".to_owned())],
+        shutdown_grace: std::time::Duration::from_secs(5),
+    });
+    let options = Ec2Options {
+        store: store.clone(),
+        clock: clock.clone(),
+        ids: ids.clone(),
+        zones: zones(),
+        region: region(),
+        instances,
+        unknown_images,
+    };
     Platform {
         ec2: Ec2::open(options).unwrap(),
-        machines: Machines::open(store, clock, ids, zones(), region()).unwrap(),
+        machines: Machines::open(store.clone(), clock.clone(), ids.clone(), zones(), region()).unwrap(),
+        images: Images::open(store.clone(), clock.clone(), ids),
         call: call("123456789012", "us-east-1"),
+        clock,
+        store,
     }
+}
+
+/// The call of one of Millpond's own services.
+pub(crate) fn service_call(name: &str) -> Call {
+    let mut call = call("123456789012", "us-east-1");
+    call.identity.principal = Principal::Service { name: name.into() };
+    call
 }
 
 pub(crate) fn call(account: &str, region: &str) -> Call {

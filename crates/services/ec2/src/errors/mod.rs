@@ -1,9 +1,14 @@
 //! [`Refusal`]: why EC2 refused, and in which words it says so.
 //!
-//! Invariant: this is the one file of the crate with AWS's codes and sentences; none repeats what the store said.
+//! Invariant: these are the files of the crate with AWS's codes and sentences; none repeats what the store said.
+
+mod instances;
+mod network;
 
 use std::borrow::Cow;
 
+pub(crate) use instances::*;
+pub(crate) use network::*;
 use store::StoreError;
 use wire::ApiError;
 
@@ -20,8 +25,6 @@ pub(crate) enum Refusal {
     NotSigned,
     #[error("only a trial")]
     DryRun,
-    #[error("not built yet")]
-    NotHere,
     #[error("{0} is missing")]
     Missing(Cow<'static, str>),
     #[error("{id} is no id of kind {kind}")]
@@ -58,6 +61,60 @@ pub(crate) enum Refusal {
     TooManyRules,
     #[error("no more tags")]
     TooManyTags,
+    #[error("no public address is left")]
+    NoPublicAddress,
+    #[error("no key could be made")]
+    NoKey,
+    #[error("the engine failed")]
+    EngineFailed,
+    #[error("generated code and schema have come apart")]
+    Schema,
+    #[error("{code}: {sentence}")]
+    Told { code: &'static str, sentence: String },
+}
+
+fn told(code: &'static str, sentence: impl Into<String>) -> Refusal {
+    Refusal::Told { code, sentence: sentence.into() }
+}
+
+/// A thing that is not there.
+pub(crate) fn not_found(kind: &'static str, id: &str) -> Refusal {
+    Refusal::NotFound { kind, ids: vec![id.to_owned()] }
+}
+
+/// A value that can't be one of its parameter's.
+pub(crate) fn invalid_value(parameter: &str, value: &str) -> Refusal {
+    Refusal::InvalidValue(format!("Value ({value}) for parameter {parameter} is invalid."))
+}
+
+/// A parameter that AWS has and nothing here honours.
+pub(crate) fn unsupported_parameter(parameter: &str) -> Refusal {
+    told("UnsupportedOperation", format!("The parameter {parameter} is not supported here."))
+}
+
+/// A value that AWS has and nothing here honours.
+pub(crate) fn unsupported_value(parameter: &str, value: &str) -> Refusal {
+    told("UnsupportedOperation", format!("The value '{value}' for parameter {parameter} is not supported here."))
+}
+
+/// An attribute that a resource hasn't.
+pub(crate) fn unknown_attribute(attribute: &str) -> Refusal {
+    Refusal::InvalidValue(format!(
+        "Value ({attribute}) for parameter attribute is invalid. Unknown attribute: {attribute}"
+    ))
+}
+
+/// A client token that came with another call before.
+pub(crate) fn idempotent_mismatch() -> Refusal {
+    told(
+        "IdempotentParameterMismatch",
+        "The client token you have provided is associated with a resource that was created with other parameters.",
+    )
+}
+
+/// More client tokens than are remembered.
+pub(crate) fn too_many_requests() -> Refusal {
+    told("RequestLimitExceeded", "Request limit exceeded.")
 }
 
 impl From<Refusal> for ApiError {
@@ -77,15 +134,11 @@ impl From<Refusal> for ApiError {
                 client("DryRunOperation", "Request would have succeeded, but DryRun flag is set.".into())
                     .with_status(412)
             }
-            Refusal::NotHere => client(
-                "UnsupportedOperation",
-                "The functionality you requested is not available in this region.".into(),
-            ),
             Refusal::Missing(name) => {
                 client("MissingParameter", format!("The request must contain the parameter {name}"))
             }
             Refusal::Malformed { kind, id } => malformed(kind, &id),
-            Refusal::NotFound { kind, ids } => not_found(kind, &ids),
+            Refusal::NotFound { kind, ids } => missing(kind, &ids),
             Refusal::NoSuchGroupName { name, vpc_id } => client(
                 "InvalidGroup.NotFound",
                 format!("The security group '{name}' does not exist in default VPC '{vpc_id}'"),
@@ -129,6 +182,13 @@ impl From<Refusal> for ApiError {
                 "RulesPerSecurityGroupLimitExceeded",
                 "The maximum number of rules per security group has been reached.".into(),
             ),
+            Refusal::NoPublicAddress => {
+                Self::receiver("InsufficientAddressCapacity", "Not enough available addresses to satisfy your request.")
+            }
+            Refusal::Told { code, sentence } => client(code, sentence),
+            Refusal::EngineFailed | Refusal::NoKey | Refusal::Schema => {
+                Self::receiver("InternalError", "An internal error has occurred")
+            }
             Refusal::TooManyTags => {
                 client("TagLimitExceeded", "The maximum number of Tags for a resource has been reached.".into())
             }
@@ -141,19 +201,30 @@ fn malformed(kind: &'static str, id: &str) -> ApiError {
         "i" => "InvalidInstanceID.Malformed",
         "sg" => "InvalidGroupId.Malformed",
         "sgr" => "InvalidSecurityGroupRuleId.Malformed",
+        "ami" => "InvalidAMIID.Malformed",
         _ => "InvalidID",
     };
     let hint = if id.starts_with(&format!("{kind}-")) { String::new() } else { format!(" (expecting \"{kind}-...\")") };
     ApiError::sender(code, format!("Invalid id: \"{id}\"{hint}"))
 }
 
-fn not_found(kind: &'static str, ids: &[String]) -> ApiError {
+fn missing(kind: &'static str, ids: &[String]) -> ApiError {
     let (code, noun) = match kind {
         "i" => ("InvalidInstanceID.NotFound", "instance ID"),
         "sg" => ("InvalidGroup.NotFound", "security group"),
         "sgr" => ("InvalidSecurityGroupRuleId.NotFound", "security group rule ID"),
         "subnet" => ("InvalidSubnetID.NotFound", "subnet ID"),
         "vpc" => ("InvalidVpcID.NotFound", "vpc ID"),
+        "igw" => ("InvalidInternetGatewayID.NotFound", "internetGateway ID"),
+        "rtb" => ("InvalidRouteTableID.NotFound", "routeTable ID"),
+        "acl" => ("InvalidNetworkAclID.NotFound", "networkAcl ID"),
+        "eni" => ("InvalidNetworkInterfaceID.NotFound", "networkInterface ID"),
+        "eipalloc" => ("InvalidAllocationID.NotFound", "allocation ID"),
+        "dopt" => ("InvalidDhcpOptionID.NotFound", "dhcpOption ID"),
+        "key" => ("InvalidKeyPair.NotFound", "key pair ID"),
+        "vol" => ("InvalidVolume.NotFound", "volume"),
+        "lt" => ("InvalidLaunchTemplateId.NotFound", "launch template ID"),
+        "ami" => ("InvalidAMIID.NotFound", "image id"),
         "pl" => ("InvalidPrefixListID.NotFound", "prefix list ID"),
         _ => ("InvalidID", "ID"),
     };

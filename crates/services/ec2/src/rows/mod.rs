@@ -2,6 +2,11 @@
 //!
 //! Invariant: whoever changes a row of EC2's changes [`CHANGES`] in the same transaction, so that one watch tells of all.
 
+mod instance;
+mod network;
+
+pub(crate) use instance::*;
+pub(crate) use network::*;
 use serde::{Deserialize, Serialize};
 use store::{StoreError, Table, Transaction};
 
@@ -32,8 +37,14 @@ pub(crate) struct MachineRow {
 pub(crate) struct GroupRow {
     pub(crate) name: String,
     pub(crate) description: String,
+    /// Its VPC. Empty in rows from before there was more than the default one.
+    #[serde(default)]
+    pub(crate) vpc_id: String,
     /// What may come in.
     pub(crate) rules: Vec<RuleRow>,
+    /// What may go out.
+    #[serde(default)]
+    pub(crate) egress: Vec<RuleRow>,
 }
 
 /// One rule of a group.
