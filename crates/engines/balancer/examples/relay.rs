@@ -55,7 +55,7 @@ fn config(listen: SocketAddr, targets: &[SocketAddr]) -> Config {
         id: LoadBalancerId(1),
         name: "relay".into(),
         dns_names: Vec::new(),
-        nodes: vec![Node { zone: zone.clone(), address: listen.ip() }],
+        nodes: vec![Node { zone: zone.clone(), address: listen.ip(), egress: None }],
         listeners: vec![Arc::new(Listener {
             port: listen.port(),
             frontend: Frontend::Http,
