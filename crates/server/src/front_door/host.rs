@@ -13,7 +13,10 @@ use s3::host::Addressing;
 use super::catalogue::Service;
 
 /// Served besides the configured ones. Nobody outside can point these at another machine, or they are AWS's own.
-const KNOWN_DOMAINS: &[&str] = &["localhost", "localhost.localstack.cloud", "amazonaws.com", "amazonaws.com.cn"];
+const KNOWN_DOMAINS: &[&str] =
+    &["localhost", "localhost.localstack.cloud", "amazonaws.com", "amazonaws.com.cn", "api.aws"];
+/// Those of AWS's, below which a bucket always says `s3`.
+const AWS_DOMAINS: &[&str] = &["amazonaws.com", "amazonaws.com.cn", "api.aws"];
 
 /// What a Host header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +61,10 @@ impl Host {
             Some(prefix) => {
                 let (names, region) = match read_service(prefix) {
                     Some((names, region)) => (names, region.map(str::to_owned)),
-                    None => read_s3(s3::host::parse(&name, base_domains)),
+                    None => match s3::host::parse(&name, base_domains) {
+                        Some(Addressing::Unmarked { .. }) | None if is_aws(&name) => (foreign_service(prefix), None),
+                        addressing => read_s3(addressing),
+                    },
                 };
                 Self { is_ours: true, names, region: region.as_deref().and_then(Region::parse) }
             }
@@ -91,13 +97,32 @@ fn prefix_under_a_domain<'a>(name: &'a str, base_domains: &[String]) -> Option<&
 
 /// The services whose hosts look like a bucket's; `None` leaves the name to S3.
 fn read_service(prefix: &str) -> Option<(Names, Option<&str>)> {
-    let named = |label| Service::of_host_label(label).map(Names::Service);
+    let named = |label: &str| {
+        // Endpoints that hold to FIPS 140 have names of their own.
+        Service::of_host_label(label.strip_suffix("-fips").unwrap_or(label)).map(Names::Service)
+    };
     match prefix.split_once('.') {
         None => Some((named(prefix)?, None)),
         Some((region, "queue")) => Some((Names::Service(Service::Sqs), Some(region))),
-        Some((label, region)) if !region.contains('.') => Some((named(label)?, Some(region))),
+        Some((region, "ec2")) => Some((named("ec2")?, Some(region))),
+        // `sqs.s3.…` is a bucket by the name of a service.
+        Some((label, region)) if !region.contains('.') && !is_s3(region) => Some((named(label)?, Some(region))),
         Some(_) => None,
     }
+}
+
+fn is_s3(label: &str) -> bool {
+    label == "s3" || label.starts_with("s3-")
+}
+
+fn is_aws(name: &str) -> bool {
+    AWS_DOMAINS.iter().any(|domain| name.strip_suffix(domain).is_some_and(|prefix| prefix.ends_with('.')))
+}
+
+/// A service of AWS's that Millpond does not have; no bucket.
+fn foreign_service(prefix: &str) -> Names {
+    let label = prefix.split('.').next().unwrap_or_default();
+    Names::Service(Service::Other(label.strip_suffix("-fips").unwrap_or(label).into()))
 }
 
 fn read_s3(addressing: Option<Addressing>) -> (Names, Option<String>) {
@@ -157,6 +182,48 @@ mod tests {
             ("SQS.EU-West-1.Cloud.Example.org", region("eu-west-1")),
         ] {
             assert_eq!(parse(header), (true, Names::Service(Service::Sqs), expected), "{header}");
+        }
+    }
+
+    #[test]
+    fn hosts_of_aws_name_their_service_whether_it_is_here_or_not() {
+        let region = |name: &str| Some(name.to_owned());
+        let here = |service| Names::Service(service);
+        for (header, names, expected) in [
+            ("elasticloadbalancing.eu-west-1.amazonaws.com", here(Service::Elb), region("eu-west-1")),
+            ("elasticloadbalancing.amazonaws.com:443", here(Service::Elb), None),
+            ("ec2.us-east-1.amazonaws.com", here(Service::Ec2), region("us-east-1")),
+            ("us-east-1.ec2.amazonaws.com", here(Service::Ec2), region("us-east-1")),
+            ("ec2.eu-west-1.api.aws", here(Service::Ec2), region("eu-west-1")),
+            ("iam.amazonaws.com", here(Service::Iam), None),
+            ("sts.amazonaws.com", here(Service::Sts), None),
+            ("sqs-fips.us-east-1.amazonaws.com", here(Service::Sqs), region("us-east-1")),
+            ("sqs.cn-north-1.amazonaws.com.cn", here(Service::Sqs), region("cn-north-1")),
+        ] {
+            assert_eq!(parse(header), (true, names, expected), "{header}");
+        }
+        for header in
+            ["dynamodb.us-east-1.amazonaws.com", "dynamodb-fips.us-east-1.amazonaws.com", "dynamodb.amazonaws.com"]
+        {
+            assert_eq!(parse(header), (true, here(Service::Other("dynamodb".into())), None), "{header}");
+        }
+    }
+
+    #[test]
+    fn every_bucket_host_of_aws_is_read() {
+        for (header, bucket, region) in [
+            ("s3.amazonaws.com", None, None),
+            ("s3.us-east-1.amazonaws.com", None, Some("us-east-1")),
+            ("s3-eu-west-1.amazonaws.com", None, Some("eu-west-1")),
+            ("s3.dualstack.eu-west-1.amazonaws.com", None, Some("eu-west-1")),
+            ("shop.s3.amazonaws.com", Some("shop"), None),
+            ("my.shop.s3.amazonaws.com", Some("my.shop"), None),
+            ("shop.s3-eu-west-1.amazonaws.com", Some("shop"), Some("eu-west-1")),
+            ("shop.s3.cn-north-1.amazonaws.com.cn", Some("shop"), Some("cn-north-1")),
+            ("ec2.s3.amazonaws.com", Some("ec2"), None),
+        ] {
+            let names = Names::S3 { bucket: bucket.map(str::to_owned) };
+            assert_eq!(parse(header), (true, names, region.map(str::to_owned)), "{header}");
         }
     }
 

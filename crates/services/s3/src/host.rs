@@ -7,7 +7,7 @@
 //!   `s3-website.<region>`, each alone or below a bucket's name, which may itself hold dots.
 
 /// Base domains that are always understood, beside the ones configured.
-const BASE_DOMAINS: [&str; 3] = ["localhost.localstack.cloud", "localhost", "amazonaws.com"];
+const BASE_DOMAINS: [&str; 4] = ["localhost.localstack.cloud", "localhost", "amazonaws.com", "amazonaws.com.cn"];
 
 /// What a Host header says about the bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
