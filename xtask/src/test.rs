@@ -124,7 +124,8 @@ fn node(environment: &Environment) -> Result<Totals> {
     ensure_installed("npm", &["nodejs", "npm"])?;
     let folder = environment.installed.join("node");
     std::fs::create_dir_all(&folder)?;
-    for file in ["package.json", "package-lock.json", "millpond.test.js"] {
+    let files = ["package.json", "package-lock.json", "millpond.test.js", "capture.test.js", "program-of-2015.cjs"];
+    for file in files {
         std::fs::copy(environment.root.join("tests/e2e/node").join(file), folder.join(file))?;
     }
     let mut install = Command::new("npm");

@@ -45,6 +45,10 @@ pub struct Overrides {
     /// Listen here; give it again, or separate by commas, for several; port 0 takes a free one [default: 127.0.0.1:4566]
     #[arg(long, env = "MILLPOND_LISTEN", value_name = "HOST:PORT", value_delimiter = ',')]
     pub listen: Vec<String>,
+    /// Listen here for HTTPS and nothing else; give it again, or separate by commas, for several. (Every --listen address
+    /// takes HTTPS too.) Certificates are signed by the CA of `millpond ca`
+    #[arg(long, env = "MILLPOND_TLS_LISTEN", value_name = "HOST:PORT", value_delimiter = ',')]
+    pub tls_listen: Vec<String>,
     /// The region of requests that name none [default: us-east-1]
     #[arg(long, env = "MILLPOND_REGION", value_name = "NAME")]
     pub region: Option<String>,
@@ -119,6 +123,7 @@ pub enum LogFormat {
 #[serde(deny_unknown_fields)]
 struct File {
     listen: Option<OneOrMany>,
+    tls_listen: Option<OneOrMany>,
     data_dir: Option<PathBuf>,
     ephemeral: Option<bool>,
     region: Option<String>,
@@ -240,6 +245,8 @@ pub enum Keep {
 pub struct Config {
     /// Where to listen, in the order given; never empty.
     pub listen: Vec<SocketAddr>,
+    /// Where to listen for HTTPS only.
+    pub tls_listen: Vec<SocketAddr>,
     /// Where state is kept.
     pub keep: Keep,
     /// The region of requests that name none.
@@ -288,6 +295,7 @@ impl Config {
         Ok(Self {
             load_balancing: LoadBalancing::read(&region, file.zone, dns, &file.balancer)?,
             listen: resolve_all(&listen)?,
+            tls_listen: resolve(&or_file(over.tls_listen, file.tls_listen).unwrap_or_default(), "127.0.0.1:443")?,
             keep: if ephemeral { Keep::Nothing } else { Keep::Dir(data_dir) },
             region,
             account: parse_account(&account)?,
@@ -310,7 +318,7 @@ impl Config {
 
     /// Whether only this machine can reach us.
     pub fn is_loopback_only(&self) -> bool {
-        self.listen.iter().all(|address| address.ip().to_canonical().is_loopback())
+        self.listen.iter().chain(&self.tls_listen).all(|address| address.ip().to_canonical().is_loopback())
     }
 }
 

@@ -24,7 +24,9 @@ use wire::EncodedResponse;
 
 use crate::config::{AuthChoice, Config, Keep, LoadBalancing};
 use crate::data_dir::DataDir;
+use crate::front_door::ca::CertificateAuthority;
 use crate::front_door::catalogue::{self, Service};
+use crate::front_door::tls::Tls;
 use crate::metrics::{QUEUES_MAX, Text};
 
 /// Access records that are not in a bucket yet, below the data directory.
@@ -131,6 +133,16 @@ impl Platform {
         let keys = Keys::open(self.store.clone(), &self.master_key, self.clock.clone(), self.ids.clone())?;
         let mode = choose_mode(config, keys.is_empty()?)?;
         Ok(Authenticator::new(mode, Arc::new(keys), self.clock.clone(), config.account.clone()))
+    }
+
+    /// Opens the certificate authority, and TLS for the names that are served.
+    pub fn tls(&self, config: &Config) -> anyhow::Result<Tls> {
+        let now = self.clock.now();
+        let authority = match self.home {
+            Home::Kept(_) => CertificateAuthority::load_or_create(&*self.disk, now)?,
+            Home::Passing(_) => CertificateAuthority::passing(now)?,
+        };
+        Ok(Tls::new(config, Arc::new(authority), self.clock.clone())?)
     }
 
     /// Opens all services, each on those before it.

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
+use super::capture::{self, Capture};
 use super::{AwsArgs, ExecArgs, ServerArgs, client, serve};
 use crate::config::{Config, Overrides};
 
@@ -15,6 +16,15 @@ pub(super) fn run(args: ExecArgs) -> anyhow::Result<ExitCode> {
     let Some((program, arguments)) = args.command.split_first() else {
         anyhow::bail!("there is no command; write `millpond exec -- COMMAND ARGUMENTS`");
     };
+    if args.capture {
+        let capture = Capture {
+            endpoint: &server.endpoint,
+            base_domains: &server.base_domains,
+            reach: &args.reach,
+            command: &args.command,
+        };
+        return capture::run(&capture, |command| server.set_environment(command));
+    }
     replace(server.command(program).args(arguments), program)
 }
 
@@ -45,6 +55,7 @@ struct Server {
     endpoint: String,
     region: String,
     is_local: bool,
+    base_domains: Vec<String>,
 }
 
 impl Server {
@@ -60,14 +71,19 @@ impl Server {
             },
         };
         let is_local = ask_mode(&endpoint)?;
-        Ok(Self { endpoint, region: config.region.to_string(), is_local })
+        Ok(Self { endpoint, region: config.region.to_string(), is_local, base_domains: config.base_domains })
     }
 
     /// A command with everything in its environment that AWS's tools and SDKs look for.
-    #[allow(clippy::disallowed_methods, reason = "the environment of the command is this command's business")]
     fn command(&self, program: &OsString) -> Command {
-        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let mut command = Command::new(program);
+        self.set_environment(&mut command);
+        command
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "the environment of the command is this command's business")]
+    fn set_environment(&self, command: &mut Command) {
+        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         command.env("AWS_ENDPOINT_URL", &self.endpoint);
         if !is_set("AWS_REGION") && !is_set("AWS_DEFAULT_REGION") {
             command.env("AWS_REGION", &self.region).env("AWS_DEFAULT_REGION", &self.region);
@@ -76,7 +92,6 @@ impl Server {
             command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
             command.env_remove("AWS_SESSION_TOKEN");
         }
-        command
     }
 }
 

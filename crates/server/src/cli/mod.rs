@@ -4,6 +4,8 @@
 //! - `millpond` alone serves; every command teaches itself with `--help`.
 //! - A refusal is one sentence on standard error that says what to do, and an exit code other than 0.
 
+mod ca;
+mod capture;
 mod client;
 mod demo;
 mod exec;
@@ -53,6 +55,8 @@ enum Command {
     Aws(AwsArgs),
     /// Walk through the queue half of the story with a server of its own, leaving nothing behind
     Demo,
+    /// Print the certificate of Millpond's own CA, which signs its HTTPS, and how to have it trusted
+    Ca(PlaceArgs),
     /// Make, list and remove access keys; a running server notices within a second
     Keys(KeysArgs),
     /// Register machines that you have as instances; a running server notices within a second
@@ -61,6 +65,9 @@ enum Command {
     Verify(PlaceArgs),
     /// Print the version
     Version,
+    /// The inside of `exec --capture`
+    #[command(hide = true)]
+    Captive(capture::captive::CaptiveArgs),
     /// The demo's worker: takes one message and works on it until it is killed
     #[command(hide = true)]
     DemoWorker(demo::WorkerArgs),
@@ -86,11 +93,29 @@ struct ServerArgs {
     config: Option<PathBuf>,
 }
 
+const EXEC_EXAMPLES: &str = "\
+Examples:
+  millpond exec -- aws s3 ls
+  millpond exec --capture -- node program-from-2015.js
+  millpond exec --capture --reach localhost:5432 --reach example.org:443 -- ./worker
+
+With --capture the command runs in a network, a file system view and, for an ordinary user, a user namespace of its own.
+Inside, amazonaws.com and every name below it is Millpond on ports 443 and 80, and the system's certificates and the
+variables that programs read (SSL_CERT_FILE, NODE_EXTRA_CA_CERTS, AWS_CA_BUNDLE and others) trust Millpond's CA. Nothing
+changes on the host: no DNS, no certificate, no port. There is no other network inside: the host's other services, its
+loopback included, and the internet are reached only as --reach names them. Java's own key store is not changed.";
+
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  millpond exec -- aws s3 ls")]
+#[command(after_help = EXEC_EXAMPLES)]
 struct ExecArgs {
     #[command(flatten)]
     server: ServerArgs,
+    /// Let AWS's names lead to Millpond, over TLS that is trusted, for this command only
+    #[arg(long)]
+    capture: bool,
+    /// Let the captured command reach this too; give it again for several. A name, localhost or 127.x.y.z
+    #[arg(long, value_name = "HOST:PORT", requires = "capture")]
+    reach: Vec<String>,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
     command: Vec<std::ffi::OsString>,
@@ -211,6 +236,8 @@ pub fn main() -> ExitCode {
         Some(Command::Aws(args)) => exec::run_aws(args),
         Some(Command::Demo) => demo::run(),
         Some(Command::DemoWorker(args)) => demo::work(&args),
+        Some(Command::Ca(args)) => ca::run(args),
+        Some(Command::Captive(args)) => capture::captive::run(&args),
         Some(Command::Keys(args)) => keys::run(args),
         Some(Command::Instances(args)) => instances::run(args),
         Some(Command::Verify(args)) => verify::run(args),

@@ -21,6 +21,7 @@ use tracing::{error, info, warn};
 use super::ServeArgs;
 use crate::config::{Config, Keep};
 use crate::descriptors::{self, Carried};
+use crate::front_door::stream::Serves;
 use crate::front_door::{FrontDoor, catalogue, listener};
 use crate::logging;
 use crate::shutdown::Signals;
@@ -54,6 +55,7 @@ fn fit_descriptors(config: &mut Config) {
 /// A server that accepts connections.
 pub(super) struct Running {
     pub(super) addresses: Vec<SocketAddr>,
+    tls_addresses: Vec<SocketAddr>,
     pub(super) front_door: Arc<FrontDoor>,
     pub(super) mode: Mode,
     accepting: JoinSet<()>,
@@ -67,15 +69,19 @@ impl Running {
         let platform = Platform::open(config)?;
         let authenticator = platform.authenticator(config)?;
         let mode = authenticator.mode().map_err(|error| anyhow::anyhow!("cannot read the access keys: {error}"))?;
+        let tls = platform.tls(config)?;
         let (listeners, addresses) = listener::bind(&config.listen)?;
+        let (tls_listeners, tls_addresses) = listener::bind(&config.tls_listen)?;
         let ids = platform.ids.clone();
         let services = platform.services(config).await?;
-        let front_door = Arc::new(FrontDoor::new(config, &*ids, services, authenticator));
+        let front_door = Arc::new(FrontDoor::new(config, &*ids, services, authenticator, tls));
+        let listeners = listeners.into_iter().map(|listener| (listener, Serves::Both));
+        let listeners = listeners.chain(tls_listeners.into_iter().map(|listener| (listener, Serves::TlsOnly)));
         let accepting = accept(listeners, config, &front_door);
         let mut watching = JoinSet::new();
         let watched = front_door.clone();
         watching.spawn(async move { watched.watch_over_connections().await });
-        Ok(Self { addresses, front_door, mode, accepting, watching })
+        Ok(Self { addresses, tls_addresses, front_door, mode, accepting, watching })
     }
 
     /// The URL to reach the first address by.
@@ -103,11 +109,15 @@ impl Running {
     }
 }
 
-fn accept(listeners: Vec<TcpListener>, config: &Config, front_door: &Arc<FrontDoor>) -> JoinSet<()> {
+fn accept(
+    listeners: impl Iterator<Item = (TcpListener, Serves)>,
+    config: &Config,
+    front_door: &Arc<FrontDoor>,
+) -> JoinSet<()> {
     let slots = Arc::new(Semaphore::new(config.limits.connections_max));
     let mut accepting = JoinSet::new();
-    for listener in listeners {
-        accepting.spawn(listener::accept(listener, front_door.clone(), slots.clone()));
+    for (listener, serves) in listeners {
+        accepting.spawn(listener::accept(listener, serves, front_door.clone(), slots.clone()));
     }
     accepting
 }
@@ -165,7 +175,8 @@ fn rename(from: &Path, to: &Path) -> std::io::Result<()> {
 
 fn announce(config: &Config, running: &Running) {
     let endpoint = running.endpoint();
-    let urls: Vec<String> = running.addresses.iter().map(|address| url(*address)).collect();
+    let mut urls: Vec<String> = running.addresses.iter().map(|address| url(*address)).collect();
+    urls.extend(running.tls_addresses.iter().map(|address| url(*address).replacen("http", "https", 1)));
     let data = match &config.keep {
         Keep::Dir(path) => path.display().to_string(),
         Keep::Nothing => "nowhere: --ephemeral keeps nothing".into(),

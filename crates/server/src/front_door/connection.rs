@@ -68,6 +68,7 @@ pub(super) struct Connection {
     orders: AtomicU8,
     /// The client was still sending when it got its answer.
     is_cut_short: AtomicBool,
+    is_tls: AtomicBool,
     task: AtomicWaker,
     clock: Arc<CoarseClock>,
 }
@@ -84,6 +85,16 @@ impl Connection {
 
     fn touch(&self) {
         self.since_ms.store(self.clock.now_ms(), Relaxed);
+    }
+
+    /// What came in came by TLS.
+    pub(super) fn is_tls(&self) {
+        self.is_tls.store(true, Relaxed);
+    }
+
+    /// Whether the client speaks TLS with us.
+    pub(super) fn has_tls(&self) -> bool {
+        self.is_tls.load(Relaxed)
     }
 
     /// Bytes came in.
@@ -235,6 +246,7 @@ impl Connections {
             since_ms: AtomicU64::new(self.clock.now_ms()),
             orders: AtomicU8::new(0),
             is_cut_short: AtomicBool::new(false),
+            is_tls: AtomicBool::new(false),
             task: AtomicWaker::new(),
             clock: self.clock.clone(),
         });

@@ -21,12 +21,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, warn};
 
 use super::FrontDoor;
 use super::connection::{Connection, Open, Order};
+use super::stream::{ClientStream, Serves};
 use crate::config::Limits;
 
 /// Connections that the kernel keeps ready while we accept others.
@@ -65,7 +66,7 @@ fn refused(address: SocketAddr, error: &io::Error) -> String {
 }
 
 /// Accepts connections until the future is dropped; those accepted live on.
-pub async fn accept(listener: TcpListener, front_door: Arc<FrontDoor>, slots: Arc<Semaphore>) {
+pub async fn accept(listener: TcpListener, serves: Serves, front_door: Arc<FrontDoor>, slots: Arc<Semaphore>) {
     loop {
         // The semaphore is never closed.
         let Ok(slot) = slots.clone().acquire_owned().await else { return };
@@ -73,6 +74,9 @@ pub async fn accept(listener: TcpListener, front_door: Arc<FrontDoor>, slots: Ar
             Ok((stream, peer)) => {
                 front_door.metrics.accepted.fetch_add(1, Relaxed);
                 let open = front_door.connections.open();
+                // Answers are small; waiting for more would only add latency.
+                let _ = stream.set_nodelay(true);
+                let stream = ClientStream::new(stream, serves, front_door.tls.acceptor.clone());
                 tokio::spawn(serve(stream, peer.ip().to_canonical(), front_door.clone(), open, slot));
             }
             Err(error) => {
@@ -95,10 +99,14 @@ fn builder(limits: &Limits) -> http1::Builder {
     builder
 }
 
-async fn serve(stream: TcpStream, peer: IpAddr, front_door: Arc<FrontDoor>, open: Open, _slot: OwnedSemaphorePermit) {
+async fn serve(
+    stream: ClientStream,
+    peer: IpAddr,
+    front_door: Arc<FrontDoor>,
+    open: Open,
+    _slot: OwnedSemaphorePermit,
+) {
     let connection = open.connection.clone();
-    // Answers are small; waiting for more would only add latency.
-    let _ = stream.set_nodelay(true);
     let io = TokioIo::new(Watched { stream, connection: connection.clone(), ending: Ending::Open });
     let builder = builder(&front_door.limits);
     let service = service_fn(|request| front_door.serve(request, peer, connection.clone()).map(Ok::<_, Infallible>));
@@ -124,7 +132,7 @@ async fn serve(stream: TcpStream, peer: IpAddr, front_door: Arc<FrontDoor>, open
 
 /// A socket that tells its connection when bytes move.
 struct Watched {
-    stream: TcpStream,
+    stream: ClientStream,
     connection: Arc<Connection>,
     ending: Ending,
 }
@@ -147,6 +155,9 @@ impl AsyncRead for Watched {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
+            if self.stream.is_tls() {
+                self.connection.is_tls();
+            }
             self.connection.has_read();
         }
         polled

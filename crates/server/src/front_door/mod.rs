@@ -9,6 +9,7 @@
 
 pub mod answer;
 pub mod body;
+pub mod ca;
 pub mod catalogue;
 mod connection;
 mod documents;
@@ -19,6 +20,8 @@ mod pages;
 mod request_id;
 pub mod route;
 mod s3_side;
+pub mod stream;
+pub mod tls;
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
@@ -44,6 +47,7 @@ use self::host::Host;
 use self::origin::{ForeignHosts, Proof};
 use self::request_id::RequestIds;
 use self::route::Route;
+use self::tls::Tls;
 use crate::config::{Config, Limits};
 use crate::metrics::{self, Label, Metrics};
 use crate::wiring::Services;
@@ -58,6 +62,7 @@ pub struct FrontDoor {
     metrics: Metrics,
     connections: Arc<Connections>,
     budget: Arc<Budget>,
+    tls: Tls,
     request_ids: RequestIds,
     limits: Limits,
     base_domains: Vec<String>,
@@ -104,7 +109,7 @@ impl Drop for Trace<'_> {
 
 impl FrontDoor {
     /// A front door to a platform that is open.
-    pub fn new(config: &Config, ids: &dyn Ids, services: Services, authenticator: Authenticator) -> Self {
+    pub fn new(config: &Config, ids: &dyn Ids, services: Services, authenticator: Authenticator, tls: Tls) -> Self {
         Self {
             request_ids: RequestIds::new(ids),
             services,
@@ -112,6 +117,7 @@ impl FrontDoor {
             metrics: Metrics::default(),
             connections: Arc::new(Connections::new()),
             budget: Budget::new(config.limits.body_memory_max),
+            tls,
             limits: config.limits,
             base_domains: config.base_domains.clone(),
             default_region: config.region.clone(),
@@ -183,8 +189,8 @@ impl FrontDoor {
         let (parts, incoming) = request.into_parts();
         connection.request_begins(!incoming.is_end_stream());
         let in_flight = InFlight(connection.clone());
+        let call = self.first_call(&parts, peer, connection.has_tls());
         let body = RequestBody::new(incoming, connection);
-        let call = self.first_call(&parts, peer);
         let asked = Asked { host: Host::parse(&call.endpoint.authority, &self.base_domains), parts, call };
         let front_door = self.clone();
         async move { front_door.work(asked, body).await.map(|body| body.holding(in_flight)) }
@@ -260,11 +266,12 @@ impl FrontDoor {
     }
 
     /// What the head alone says; the caller is nobody until the signature has been checked.
-    fn first_call(&self, parts: &Parts, peer: IpAddr) -> Call {
+    fn first_call(&self, parts: &Parts, peer: IpAddr, is_tls: bool) -> Call {
         let header = |name: &HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(Arc::from);
         // Policies may ask for TLS: only a terminator on this machine is believed to have had it.
-        let is_https =
-            peer.is_loopback() && parts.headers.get(&FORWARDED_PROTO).is_some_and(|proto| proto.as_bytes() == b"https");
+        let is_https = is_tls
+            || peer.is_loopback()
+                && parts.headers.get(&FORWARDED_PROTO).is_some_and(|proto| proto.as_bytes() == b"https");
         let endpoint = Endpoint {
             scheme: if is_https { "https" } else { "http" },
             authority: authority(parts).unwrap_or_default().into(),

@@ -1,4 +1,4 @@
-//! The front door's own pages: health, metrics, reset.
+//! The front door's own pages: health, metrics, the certificate to trust, reset.
 //!
 //! Invariant: a page changes something only for a caller who could do the same without a browser.
 
@@ -34,9 +34,10 @@ impl FrontDoor {
         match page {
             OwnPage::Health => page_of("application/json", self.health()),
             OwnPage::Metrics => page_of("text/plain; version=0.0.4; charset=utf-8", self.metrics_text()),
+            OwnPage::Certificate => page_of("application/x-pem-file", self.tls.authority.certificate_pem().to_owned()),
             OwnPage::Unknown | OwnPage::Reset => answer::plain(
                 StatusCode::NOT_FOUND,
-                "There are /_millpond/health, /_millpond/reset and /metrics, and no other page.",
+                "There are /_millpond/health, /_millpond/ca.pem, /_millpond/reset and /metrics, and no other page.",
             ),
         }
     }

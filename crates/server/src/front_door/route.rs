@@ -23,6 +23,8 @@ pub enum OwnPage {
     Reset,
     /// `/metrics`.
     Metrics,
+    /// `/_millpond/ca.pem`.
+    Certificate,
     /// Anything else below `/_millpond/`.
     Unknown,
 }
@@ -85,6 +87,7 @@ fn own_page(parts: &Parts, host: &Host) -> Option<OwnPage> {
     match parts.uri.path() {
         "/_millpond/health" | "/_localstack/health" => Some(OwnPage::Health),
         "/_millpond/reset" => Some(OwnPage::Reset),
+        "/_millpond/ca.pem" => Some(OwnPage::Certificate),
         // `metrics` is a bucket's name too: who means the bucket signs, or asks for more than this path.
         "/metrics" if parts.uri.query().is_none() && parts.method == Method::GET && !is_signed(parts) => {
             Some(OwnPage::Metrics)

@@ -5,6 +5,7 @@
 
 mod auth;
 mod browser;
+mod capture;
 mod commands;
 mod instances;
 mod limits;
@@ -14,3 +15,4 @@ mod routing;
 mod shutdown;
 mod start;
 mod support;
+mod tls;
