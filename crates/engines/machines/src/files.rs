@@ -57,6 +57,12 @@ pub(crate) fn create(path: &Path) -> io::Result<File> {
     File::create(path)
 }
 
+/// Renames, without a promise of durability.
+#[allow(clippy::disallowed_methods, reason = "see the module's invariants")]
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
+}
+
 /// Removes a file; that it is not there is fine.
 #[allow(clippy::disallowed_methods, reason = "see the module's invariants")]
 pub(crate) fn remove(path: &Path) -> io::Result<()> {

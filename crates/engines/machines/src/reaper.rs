@@ -81,3 +81,36 @@ pub(crate) fn remove_disk(dir: &Path) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::{Child, Command};
+
+    use super::*;
+
+    fn sleeper(instance: &str) -> Child {
+        // A shell between, so that there is a descendant, in a session of its own.
+        Command::new("sh").args(["-c", "setsid sleep 1000 & wait"]).env(MARK, instance).spawn().unwrap()
+    }
+
+    #[test]
+    fn marked_processes_end_and_no_others() {
+        let own = format!("i-reaper-{}", std::process::id());
+        let (mut marked, mut other) = (sleeper(&own), sleeper(&format!("{own}0")));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        kill_marked(&own);
+        assert_eq!(marked.wait().unwrap().signal(), Some(9));
+        assert!(other.try_wait().unwrap().is_none());
+        kill_marked(&format!("{own}0"));
+        assert_eq!(other.wait().unwrap().signal(), Some(9));
+    }
+
+    #[test]
+    fn descendants_are_signalled_and_their_ancestor_is_not() {
+        let mut ancestor = Command::new("sh").args(["-c", "(sleep 1000 & wait; exit 3); exit 4"]).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        signal_descendants(ancestor.id(), Signal::SIGTERM);
+        assert_eq!(ancestor.wait().unwrap().code(), Some(4));
+    }
+}

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use host::{Clock, Ids};
@@ -20,6 +20,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::boot::CONSOLE;
 use crate::files;
+use crate::image::{self, Image, ImageRoot};
 use crate::instance::{Instance, InstanceId, InstanceSpec, InstanceState};
 use crate::isolation::{Isolation, IsolationReport};
 use crate::launch::loopback;
@@ -34,6 +35,8 @@ use crate::worker::{Command, Wanted, Worker};
 
 /// What AWS gives out of a console.
 const CONSOLE_BYTES_MAX: usize = 64 << 10;
+/// Where images are, in the engine's directory.
+const IMAGES: &str = "images";
 /// Commands to one instance that wait for their turn.
 const COMMANDS_MAX: usize = 64;
 
@@ -253,6 +256,34 @@ impl Engine {
         let mut all = all.await.map_err(|source| EngineError::System { what, source })?;
         all.drain(..all.len().saturating_sub(CONSOLE_BYTES_MAX));
         Ok(all)
+    }
+
+    /// Makes a tarball (compressed or not) an image; it is there whole or not at all.
+    pub async fn add_image(&self, name: &str, tarball: &Path) -> Result<Image, EngineError> {
+        let (images, name, tarball) = (self.shared.dir.join(IMAGES), name.to_owned(), tarball.to_owned());
+        let what = format!("cannot make {} the image {name}", tarball.display());
+        let unpacked = blocking(move || image::unpack(&images, &name, &tarball)).await;
+        unpacked.map_err(|source| EngineError::System { what, source })
+    }
+
+    /// The images that were made here, by name.
+    pub async fn images(&self) -> Result<Vec<(String, Image)>, EngineError> {
+        let images = self.shared.dir.join(IMAGES);
+        let listed = blocking(move || image::list(&images)).await;
+        listed.map_err(|source| EngineError::System { what: "cannot list the images".into(), source })
+    }
+
+    /// Removes an image that was made here. Refused while an instance that is not terminated stands on it.
+    pub async fn remove_image(&self, name: &str) -> Result<(), EngineError> {
+        let (images, name) = (self.shared.dir.join(IMAGES), name.to_owned());
+        let of_image = ImageRoot::Directory(images.join(&name));
+        let stands = |one: &&Arc<Instance>| one.spec.image.root == of_image && one.state != InstanceState::Terminated;
+        if let Some(user) = self.shared.instances.borrow().values().find(stands) {
+            return Err(EngineError::Unsupported(format!("the image {name} is in use by {}", user.spec.id)));
+        }
+        let what = format!("cannot remove the image {name}");
+        let removed = blocking(move || image::remove(&images, &name)).await;
+        removed.map_err(|source| EngineError::System { what, source })
     }
 
     /// A VPC's router: balancer nodes open sockets there, bound to their addresses. `None` when unprivileged: open

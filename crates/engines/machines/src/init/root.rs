@@ -36,11 +36,15 @@ pub(super) fn enter(boot: &Boot, root: &Root) -> Result<(), String> {
             trying(&format!("cannot mask {}", path.display()), mask(path))?;
         }
     }
-    let overlay = overlay_options(&root.lower)?;
-    let flags = MsFlags::MS_NODEV;
-    let mounted = mount(Some("overlay"), ROOT, Some("overlay"), flags, Some(overlay.as_str()));
+    let mut lower = root.lower.clone();
+    let mut at = PathBuf::from(ROOT);
+    if lower.len() > 1 && lower.last().is_some_and(|lowest| lowest == Path::new("/")) {
+        at = trying("cannot mount the host's root", host_apart(&mut lower))?;
+    }
+    let overlay = overlay_options(&lower)?;
+    let mounted = mount(Some("overlay"), &at, Some("overlay"), MsFlags::MS_NODEV, Some(overlay.as_str()));
     trying("cannot mount the overlay", mounted)?;
-    trying("cannot enter the root", std::env::set_current_dir(ROOT))?;
+    trying("cannot enter the root", std::env::set_current_dir(&at))?;
     kernel_file_systems()?;
     // The old root ends up below the new one, and is let go from there.
     trying("cannot change the root", nix::unistd::pivot_root(".", "."))?;
@@ -49,6 +53,22 @@ pub(super) fn enter(boot: &Boot, root: &Root) -> Result<(), String> {
     confine_kernel_file_systems()?;
     trying("cannot write /etc", write_etc(boot, root))?;
     trying("cannot set the host name", nix::unistd::sethostname(hostname(boot)))
+}
+
+/// An overlay refuses a layer that lies inside another, and every directory lies inside `/`. So the host's root first
+/// becomes an overlay of its own, in which no other layer lies. Gives back where the real one goes.
+fn host_apart(lower: &mut Vec<PathBuf>) -> nix::Result<PathBuf> {
+    mount(Some("tmpfs"), ROOT, Some("tmpfs"), MsFlags::empty(), Some("size=4k,mode=700"))?;
+    let [empty, host, all] = ["empty", "host", "all"].map(|name| Path::new(ROOT).join(name));
+    for directory in [&empty, &host, &all] {
+        nix::unistd::mkdir(directory, Mode::S_IRWXU)?;
+    }
+    // A read-only overlay wants two layers.
+    let options = format!("lowerdir=/:{}", empty.display());
+    mount(Some("overlay"), &host, Some("overlay"), MsFlags::MS_RDONLY | MsFlags::MS_NODEV, Some(options.as_str()))?;
+    lower.pop();
+    lower.push(host);
+    Ok(all)
 }
 
 fn overlay_options(lower: &[PathBuf]) -> Result<String, String> {

@@ -54,11 +54,11 @@ impl Drop for Swept {
         };
         let left = Census::take(self.path(), &self.tag);
         left.processes.iter().for_each(kill);
+        std::thread::sleep(Duration::from_millis(if left.processes.is_empty() { 0 } else { 500 }));
         for mount in &left.mounts {
             run("umount", mount.split(' ').nth(4).unwrap_or_default());
         }
         for group in left.cgroups.iter().rev() {
-            std::thread::sleep(Duration::from_millis(50));
             run("rmdir", group);
         }
     }

@@ -14,7 +14,9 @@ mod census;
 mod lab;
 
 mod egress;
+mod images;
 mod lifecycle;
+mod limits;
 mod network;
 mod restart;
 mod unprivileged;
