@@ -152,6 +152,10 @@ impl Reconciler {
         let id = InstanceId(id_in(&key).into());
         self.deeds.spawn(async move {
             let outcome = act(&*engine, deed, id, spec).await;
+            if outcome.as_ref().is_err_and(|error| !is_final(deed, error)) {
+                // The next pass tries it again; until then nothing else is done to this instance.
+                tokio::time::sleep(RETRY).await;
+            }
             Done { key, deed, outcome }
         });
     }
@@ -169,8 +173,6 @@ impl Reconciler {
             Err(error) => {
                 tracing::warn!(%error, ?deed, instance = id_in(&key), "the engine refused");
                 if !is_final(deed, &error) {
-                    // Tried again by the next pass, which must not come at once.
-                    tokio::time::sleep(RETRY / 4).await;
                     return;
                 }
                 Some(error.to_string())

@@ -38,7 +38,10 @@ pub(crate) fn run(
         return answer(tx, request, &made);
     }
     let input = match &input.launch_template {
-        Some(named) => launch_templates::apply(launch_templates::resolve(tx, request, named)?, &input)?,
+        Some(named) => {
+            let applied = launch_templates::apply(launch_templates::resolve(tx, request, named)?, &input)?;
+            if request.service.is_some() { into_interface(applied) } else { applied }
+        }
         None => input,
     };
     let plan = Plan::new(tx, request, input)?;
@@ -50,6 +53,17 @@ pub(crate) fn run(
     }
     client_tokens::remember(tx, request, &asked, made.clone())?;
     answer(tx, request, &made)
+}
+
+/// Auto Scaling chooses the subnet, and a template may already speak of the interface that is to stand in it.
+fn into_interface(mut input: RunInstancesInput) -> RunInstancesInput {
+    if let [interface] = input.network_interfaces.as_mut_slice()
+        && interface.subnet_id.is_none()
+        && interface.network_interface_id.is_none()
+    {
+        interface.subnet_id = input.subnet_id.take();
+    }
+    input
 }
 
 /// As many as asked for and possible, and no fewer than the least.

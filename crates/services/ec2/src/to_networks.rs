@@ -64,14 +64,19 @@ impl NetworkRows {
 
     fn vpc(&self, place: &Place, id: &str, row: &VpcRow) -> Vpc {
         let subnets = self.subnets.iter().filter(|(_, subnet)| subnet.vpc_id == id);
-        let groups = self.groups.iter().filter(|(_, group)| group.vpc_id == id);
+        let groups: Vec<_> = self.groups.iter().filter(|(_, group)| group.vpc_id == id).collect();
+        // One bad name would keep all that is published from taking effect.
+        let is_there = |name: &str| groups.iter().any(|(key, _)| id_in(key) == name);
         let acls = self.acls.iter().filter(|(_, acl)| acl.vpc_id == id);
         let interfaces = self.interfaces.iter().filter(|(_, interface)| interface.vpc_id == id);
         let (nodes, cards): (Vec<_>, Vec<_>) = interfaces.partition(|(_, interface)| is_node(interface));
         Vpc {
             cidrs: vec![network(row.cidr)],
             subnets: subnets.map(|(key, subnet)| (SubnetId(id_in(key).into()), self.subnet(key, subnet))).collect(),
-            groups: groups.map(|(key, group)| (GroupId(id_in(key).into()), security_group(group))).collect(),
+            groups: groups
+                .iter()
+                .map(|(key, group)| (GroupId(id_in(key).into()), security_group(group, &is_there)))
+                .collect(),
             acls: acls.map(|(key, acl)| (AclId(id_in(key).into()), network_acl(acl))).collect(),
             interfaces: cards.into_iter().map(|(key, row)| card(place, key, row)).collect::<BTreeMap<_, _>>(),
             balancer_nodes: nodes.into_iter().map(|(_, row)| node(row)).collect(),
@@ -149,8 +154,13 @@ fn node(row: &InterfaceRow) -> BalancerNode {
     }
 }
 
-fn security_group(row: &GroupRow) -> SecurityGroup {
-    let rules = |rules: &[RuleRow]| rules.iter().filter_map(|row| rule(&row.rule)).collect();
+fn security_group(row: &GroupRow, is_there: &dyn Fn(&str) -> bool) -> SecurityGroup {
+    let names_one = |rule: &Rule| match &rule.source {
+        Source::Group(id) => is_there(id),
+        Source::Ipv4(_) | Source::Ipv6(_) => true,
+    };
+    let rules =
+        |rules: &[RuleRow]| rules.iter().map(|row| &row.rule).filter(|rule| names_one(rule)).filter_map(rule).collect();
     SecurityGroup { ingress: rules(&row.rules), egress: rules(&row.egress) }
 }
 

@@ -1,6 +1,6 @@
 //! Launch templates and their versions.
 
-use crate::platform::{Platform, platform, platform_with_engine};
+use crate::platform::{Platform, platform, platform_with_engine, service_call};
 use crate::run::IMAGE;
 
 async fn template(platform: &Platform) -> String {
@@ -87,4 +87,25 @@ async fn an_instance_is_what_the_call_says_and_else_what_the_template_says() {
     assert_eq!(data.text("value"), "IyEvYmluL3No");
     let missing = "LaunchTemplate.LaunchTemplateName=none&MinCount=1&MaxCount=1";
     assert_eq!(platform.ask("RunInstances", missing).await.code(), "InvalidLaunchTemplateName.NotFoundException");
+}
+
+#[tokio::test]
+async fn auto_scaling_puts_a_templates_interface_into_the_subnet_that_it_chose() {
+    let (mut platform, _engine) = platform_with_engine();
+    let vpc = platform.vpc("10.0.0.0/16").await;
+    let subnet = platform.subnet(&vpc, "10.0.1.0/24").await;
+    let group = platform.group(&vpc, "web").await;
+    let form = format!(
+        "LaunchTemplateName=web&LaunchTemplateData.ImageId={IMAGE}&LaunchTemplateData.InstanceType=t2.micro\
+         &LaunchTemplateData.NetworkInterface.1.DeviceIndex=0\
+         &LaunchTemplateData.NetworkInterface.1.SecurityGroupId.1={group}\
+         &LaunchTemplateData.NetworkInterface.1.AssociatePublicIpAddress=true"
+    );
+    platform.ask("CreateLaunchTemplate", &form).await.ok();
+    let run = format!("LaunchTemplate.LaunchTemplateName=web&MinCount=1&MaxCount=1&SubnetId={subnet}");
+    // To a user EC2 says that the two ways exclude each other.
+    assert_eq!(platform.ask("RunInstances", &run).await.code(), "InvalidParameterCombination");
+    platform.call = service_call("autoscaling.amazonaws.com");
+    let answer = platform.ask("RunInstances", &run).await;
+    assert_eq!((answer.text("subnetId"), answer.text("groupId")), (subnet, group));
 }
