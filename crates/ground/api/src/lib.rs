@@ -11,6 +11,7 @@ mod call;
 mod codec;
 mod instance_identities;
 mod object_store;
+mod platform;
 mod security_group_users;
 mod server_certificates;
 
@@ -25,5 +26,6 @@ pub mod sts;
 pub use call::{AccountId, Call, Endpoint, Identity, Principal, Protocol, Region, RequestId};
 pub use instance_identities::{InstanceIdentities, InstanceIdentity};
 pub use object_store::{ObjectStore, PortFuture, PutObject};
+pub use platform::{BucketRequest, Platform, unknown_member};
 pub use security_group_users::SecurityGroupUsers;
 pub use server_certificates::{CertificateUsers, ServerCertificate, ServerCertificates};

@@ -143,7 +143,7 @@ impl Expansion {
         if function(collection).is_some() {
             let (pseudo, none) = (Pseudo::default(), BTreeMap::new());
             let at = Evaluator::new(&self.known, &self.parameters, &none, &pseudo, &Void);
-            let Some(Value::Array(items)) = at.value(collection)? else { return Err(refused()) };
+            let Ok(Some(Value::Array(items))) = at.value(collection) else { return Err(refused()) };
             return Ok(items.iter().filter_map(super::text).filter(|item| !item.is_empty()).collect());
         }
         let mut items = Vec::new();

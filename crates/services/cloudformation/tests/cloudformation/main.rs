@@ -1,0 +1,16 @@
+//! CloudFormation over a cloud in memory.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy.toml allows it in tests, but does not see helpers of an integration test"
+)]
+
+mod cloud;
+mod crash;
+mod deletion;
+mod many;
+mod platform;
+mod requests;
+mod signals;
+mod stacks;
+mod updates;
