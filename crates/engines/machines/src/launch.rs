@@ -8,7 +8,7 @@ use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -62,35 +62,7 @@ impl Launch {
             let plugged = router.router.plug(&self.interface, subnet);
             plugged.map_err(|error| because("cannot connect it to its VPC", error))?;
         }
-        let mut launcher = Command::new(&self.init_program);
-        // A group of its own: what a terminal sends to the server's is not for instances.
-        launcher
-            .args([ASKED, LAUNCHER])
-            .current_dir(&self.dir)
-            .env_clear()
-            .env(MARK, &*self.spec.id.0)
-            .process_group(0);
-        launcher.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut launcher =
-            launcher.spawn().map_err(|error| because(&format!("cannot run {}", self.init_program.display()), error))?;
-        let ready = launcher.stdout.take().ok_or_else(|| "no pipe".to_owned()).and_then(wait_until_ready);
-        let process = self.end(&mut launcher);
-        match (ready, process) {
-            (Ok(()), Some(process)) => Ok(process),
-            (Ok(()), None) => Err("its first process ended at once".into()),
-            (Err(why), process) => {
-                if let Some(process) = process {
-                    process.kill();
-                }
-                Err(why)
-            }
-        }
-    }
-
-    /// The launcher ends by itself; the first process is the one that it wrote down.
-    fn end(&self, launcher: &mut Child) -> Option<Process> {
-        let _ = launcher.wait();
-        Process::find(&files::read_string(&self.dir.join(PID)).ok()?)
+        start_first(&self.init_program, &self.dir, &self.spec.id.0)
     }
 
     fn write_files(&self) -> io::Result<()> {
@@ -146,6 +118,31 @@ impl Launch {
         }
         let search = self.spec.hostname.split_once('.').map_or_else(String::new, |(_, domain)| domain.to_owned());
         Ok(Root { lower, masked, resolver: DNS_ADDRESS, search })
+    }
+}
+
+/// Starts the launcher in `dir`, in the calling thread's network, and waits until the first process is ready.
+pub(crate) fn start_first(init_program: &Path, dir: &Path, mark: &str) -> Result<Process, String> {
+    let mut launcher = Command::new(init_program);
+    // A group of its own: what a terminal sends to the server's is not for instances.
+    launcher.args([ASKED, LAUNCHER]).current_dir(dir).env_clear().process_group(0);
+    // The mark tells an operator (and the reaper) whose processes these are.
+    launcher.env(MARK, mark).env("PATH", PATH);
+    launcher.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut launcher = launcher.spawn().map_err(|error| format!("cannot run {}: {error}", init_program.display()))?;
+    let ready = launcher.stdout.take().ok_or_else(|| "no pipe".to_owned()).and_then(wait_until_ready);
+    // The launcher ends by itself; the first process is the one that it wrote down.
+    let _ = launcher.wait();
+    let process = files::read_string(&dir.join(PID)).ok().and_then(|written| Process::find(&written));
+    match (ready, process) {
+        (Ok(()), Some(process)) => Ok(process),
+        (Ok(()), None) => Err("its first process ended at once".into()),
+        (Err(why), process) => {
+            if let Some(process) = process {
+                process.kill();
+            }
+            Err(why)
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 //! - Networks are one immutable published value; the engine works out the difference itself.
 //!
 
+mod bake;
 mod boot;
 mod engine;
 mod files;

@@ -43,6 +43,12 @@ impl Process {
         (start_time(number).ok()? == start).then_some(Self { number, handle })
     }
 
+    /// Whether it has ended; it may still be a zombie.
+    pub(crate) fn has_ended(&self) -> bool {
+        let mut poll = [PollFd::new(self.handle.as_fd(), PollFlags::POLLIN)];
+        nix::poll::poll(&mut poll, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+
     /// Asks it to end in good order.
     pub(crate) fn ask_to_end(&self) {
         let _ = rustix::process::pidfd_send_signal(&self.handle, Signal::TERM);

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::bake::Oven;
 use crate::boot::CONSOLE;
 use crate::files;
 use crate::image::{self, Image, ImageRoot};
@@ -134,6 +135,8 @@ pub(crate) struct Shared {
     pub(crate) stop: CancellationToken,
     instances: watch::Sender<Arc<BTreeMap<InstanceId, Arc<Instance>>>>,
     workers: Mutex<BTreeMap<InstanceId, mpsc::Sender<Command>>>,
+    /// Held while an image is baked.
+    baking: tokio::sync::Mutex<()>,
     /// Held for as long as the engine has its directory.
     _lock: File,
 }
@@ -264,6 +267,27 @@ impl Engine {
         let what = format!("cannot make {} the image {name}", tarball.display());
         let unpacked = blocking(move || image::unpack(&images, &name, &tarball)).await;
         unpacked.map_err(|source| EngineError::System { what, source })
+    }
+
+    /// The image with these packages in it, installed by its own package manager with the host's network. Takes as long
+    /// as that does, the first time; whoever is launched over it finds them there, offline too.
+    pub async fn bake(&self, image: &Image, packages: &[String]) -> Result<Image, EngineError> {
+        if !self.shared.report.privileged {
+            return Err(EngineError::Unsupported(
+                "an image can be baked only where instances have a root of their own".into(),
+            ));
+        }
+        let _one_at_a_time = self.shared.baking.lock().await;
+        let oven = Oven {
+            layers: self.shared.dir.join(start::LAYERS),
+            init_program: self.shared.init_program.clone(),
+            masked: self.shared.masked.clone(),
+            resolvers: self.shared.live.resolver.upstream.clone(),
+        };
+        let (image, packages) = (image.clone(), packages.to_vec());
+        let what = format!("cannot bake {} into an image", packages.join(", "));
+        let baked = blocking(move || oven.bake(&image, &packages)).await;
+        baked.map_err(|source| EngineError::System { what, source })
     }
 
     /// The images that were made here, by name.

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{EngineError, Options, Shared};
+use crate::bake::HALF;
 use crate::boot::{BOOT, LOCK, MILESTONES, PID};
 use crate::files;
 use crate::instance::{InstanceId, InstanceState};
@@ -32,6 +33,8 @@ use crate::reaper;
 use crate::record::Record;
 
 pub(super) const INSTANCES: &str = "instances";
+/// Baked layers.
+pub(super) const LAYERS: &str = "layers";
 const NAMESPACES: &str = "namespaces";
 /// Held by the engine that has the directory.
 const ENGINE_LOCK: &str = "LOCK";
@@ -47,7 +50,7 @@ pub(super) struct Found {
 pub(super) fn start(options: Options, stop: CancellationToken) -> Result<(Shared, Vec<Found>), EngineError> {
     let system = |what: String| move |source: io::Error| EngineError::System { what, source };
     let in_dir = || system(format!("cannot use {}", options.dir.display()));
-    for name in [INSTANCES, NAMESPACES] {
+    for name in [INSTANCES, LAYERS, NAMESPACES] {
         std::fs::create_dir_all(options.dir.join(name)).map_err(in_dir())?;
     }
     let dir = options.dir.canonicalize().map_err(in_dir())?;
@@ -65,6 +68,7 @@ pub(super) fn start(options: Options, stop: CancellationToken) -> Result<(Shared
     let report = isolation::report(options.isolation, cgroups.controllers()).map_err(EngineError::Unsupported)?;
     let machine_boot = files::read_string(Path::new("/proc/sys/kernel/random/boot_id")).map_err(in_dir())?;
     let key = token_key(&dir, &options).map_err(in_dir())?;
+    end_baking(&dir.join(LAYERS)).map_err(in_dir())?;
     let found = find_all(&dir.join(INSTANCES), machine_boot.trim(), report.privileged).map_err(in_dir())?;
     let shared = Shared {
         live: Arc::new(live(&dir, &options, key)),
@@ -79,6 +83,7 @@ pub(super) fn start(options: Options, stop: CancellationToken) -> Result<(Shared
         stop,
         instances: watch::Sender::default(),
         workers: Mutex::default(),
+        baking: tokio::sync::Mutex::default(),
         _lock: lock,
     };
     Ok((shared, found))
@@ -121,6 +126,21 @@ fn token_key(dir: &Path, options: &Options) -> io::Result<TokenKey> {
     files::write_durably(&path, &key)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     Ok(TokenKey(key))
+}
+
+/// What was half baked is thrown away, with whoever was at it.
+fn end_baking(layers: &Path) -> io::Result<()> {
+    for name in files::names(layers)?.into_iter().filter(|name| name.ends_with(HALF)) {
+        let half = layers.join(name);
+        call_off(&half)?;
+        let builder = files::read_string(&half.join(PID)).ok().and_then(|written| Process::find(&written));
+        if let Some(builder) = builder {
+            builder.kill();
+            builder.wait();
+        }
+        files::remove_tree(&half)?;
+    }
+    Ok(())
 }
 
 fn find_all(instances: &Path, machine_boot: &str, privileged: bool) -> io::Result<Vec<Found>> {

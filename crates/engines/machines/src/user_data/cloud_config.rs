@@ -12,7 +12,7 @@ use super::{SCRIPTS, Stages, shell, write};
 use crate::boot::Task;
 
 /// Installs what follows with whichever package manager the image has.
-const INSTALL: &str = r#"if command -v yum >/dev/null; then exec yum -y install "$@"
+pub(super) const INSTALL: &str = r#"if command -v yum >/dev/null; then exec yum -y install "$@"
 elif command -v dnf >/dev/null; then exec dnf -y install "$@"
 elif command -v apt-get >/dev/null; then apt-get -q update; DEBIAN_FRONTEND=noninteractive exec apt-get -q -y install "$@"
 elif command -v apk >/dev/null; then exec apk add "$@"

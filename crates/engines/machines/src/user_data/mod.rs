@@ -115,5 +115,13 @@ fn shell(script: &str, arguments: &[String]) -> Task {
     Task::Run { argv, counts: false }
 }
 
+/// Installs packages with whatever package manager the image has.
+pub(crate) fn install(packages: &[String]) -> Task {
+    match shell(cloud_config::INSTALL, packages) {
+        Task::Run { argv, .. } => Task::Run { argv, counts: true },
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests;

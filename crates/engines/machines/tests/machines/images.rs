@@ -58,3 +58,38 @@ async fn a_tarball_becomes_an_image_of_its_own() {
     assert!(!Path::new(&lab.dir()).join("images/tiny").exists());
     lab.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packages_are_baked_in_once_and_found_by_all_that_follow() {
+    if !may_be_privileged() {
+        return;
+    }
+    let mut lab = Lab::privileged().await;
+    let tools = tempfile::tempdir().unwrap();
+    let yum = tools.path().join("usr/local/bin/yum");
+    std::fs::create_dir_all(yum.parent().unwrap()).unwrap();
+    // A package manager that says when it was at work, and fails for one package.
+    let script = "#!/bin/sh\n[ \"$3\" = broken ] && { echo no such package; exit 1; }\n\
+        echo \"$@\" >>/etc/installed; date +%N >>/etc/installed; echo secret >/tmp/left\n";
+    std::fs::write(&yum, script).unwrap();
+    std::fs::set_permissions(&yum, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let image = machines::Image { root: machines::ImageRoot::Host, layers: vec![tools.path().to_owned()] };
+    let error = lab.engine.bake(&image, &["broken".to_owned()]).await.unwrap_err();
+    assert!(format!("{error}").contains("no such package"), "{error}");
+    let packages = ["httpd".to_owned(), "php".to_owned()];
+    let baked = lab.engine.bake(&image, &packages).await.unwrap();
+    let again = lab.engine.bake(&image, &["php".to_owned(), "httpd".to_owned()]).await.unwrap();
+    assert_eq!(baked, again);
+    for number in [5, 6] {
+        let user_data =
+            "#!/bin/sh\nhead -1 /etc/installed; wc -l </etc/installed; ls /usr/sbin/policy-rc.d; hostname; echo end\n";
+        let mut spec = lab.spec(number, user_data);
+        spec.image = baked.clone();
+        let id = lab.launch_spec(number, spec, &[group("open")]).await;
+        let console = lab.wait_for_console(&id, "end\n").await;
+        assert!(console.starts_with("-y install httpd php\n2\n") && console.contains("No such file"), "{console}");
+        assert!(console.contains(&format!("ip-{number}.ec2.internal")), "{console}");
+    }
+    assert!(!Path::new("/etc/installed").exists());
+    lab.close().await;
+}
