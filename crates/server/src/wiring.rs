@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use api::Call;
+use autoscaling::{Autoscaling, AutoscalingOptions};
 use balancer::Balancer;
 use bytes::Bytes;
 use ec2::{Ec2, Ec2Options, Machines};
@@ -93,6 +94,8 @@ pub struct Services {
     pub ec2: Ec2,
     /// Classic Elastic Load Balancing.
     pub elb: Elb,
+    /// Auto Scaling.
+    pub autoscaling: Autoscaling,
     /// What serves load balancers' traffic, on threads of its own. ELB alone publishes to it.
     pub balancer: Balancer,
     engine: Engine,
@@ -155,8 +158,9 @@ impl Platform {
         let balancer = self.balancer(&config.load_balancing)?;
         let elb = self.elb(&config.load_balancing, &ec2, &iam, &s3, &balancer).await?;
         ec2.ask_before_delete(elb.security_group_users());
+        let autoscaling = self.autoscaling(&ec2, &elb).await?;
         let resetting = tokio::sync::Mutex::default();
-        Ok(Services { sqs, s3, sts: Sts, iam, ec2, elb, balancer, engine, resetting, _home: self.home })
+        Ok(Services { sqs, s3, sts: Sts, iam, ec2, elb, autoscaling, balancer, engine, resetting, _home: self.home })
     }
 
     fn queue_engine(&self) -> anyhow::Result<Engine> {
@@ -247,6 +251,17 @@ impl Platform {
         };
         Ok(Elb::open(options).await?)
     }
+
+    async fn autoscaling(&self, ec2: &Ec2, elb: &Elb) -> anyhow::Result<Autoscaling> {
+        let options = AutoscalingOptions {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            ids: self.ids.clone(),
+            ec2: Arc::new(ec2.clone()),
+            elb: Arc::new(elb.clone()),
+        };
+        Ok(Autoscaling::open(options).await?)
+    }
 }
 
 /// Opens the store in a data directory, whether or not a server is using it.
@@ -308,6 +323,7 @@ impl Services {
         let encoded = match service {
             Service::Sqs => Box::pin(self.sqs.handle(call, operation, document)).await,
             Service::Elb => Box::pin(self.elb.handle(call, operation, document)).await,
+            Service::Autoscaling => Box::pin(self.autoscaling.handle(call, operation, document)).await,
             Service::Ec2 => Box::pin(self.ec2.handle(call, operation, document)).await,
             Service::Iam => Box::pin(self.iam.handle(call, operation, document)).await,
             Service::Sts => Box::pin(self.sts.handle(call, operation, document)).await,
@@ -324,6 +340,8 @@ impl Services {
 
     /// Makes everything durable and stops what runs in the background.
     pub async fn close(&self) -> anyhow::Result<()> {
+        // Before those that it asks.
+        self.autoscaling.close().await;
         self.elb.close().await;
         self.s3.close().await;
         Ok(self.sqs.close().await?)
@@ -332,6 +350,8 @@ impl Services {
     /// Empties all services. Access keys stay.
     pub async fn reset(&self) -> anyhow::Result<()> {
         let _alone = self.resetting.lock().await;
+        // First who would launch again what the others forget.
+        self.autoscaling.reset().await?;
         self.elb.reset().await?;
         self.ec2.reset().await?;
         self.iam.reset().await?;

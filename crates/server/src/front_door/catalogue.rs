@@ -23,6 +23,8 @@ pub enum Service {
     Ec2,
     /// Classic Elastic Load Balancing.
     Elb,
+    /// Auto Scaling.
+    Autoscaling,
     /// One that Millpond does not have.
     Other(Box<str>),
 }
@@ -49,7 +51,7 @@ pub const S3: &str = "s3";
 const ELB_V2: &str = "elasticloadbalancing-v2";
 
 /// All services whose requests are documents.
-pub static DOCUMENTS: [Document; 5] = [
+pub static DOCUMENTS: [Document; 6] = [
     Document {
         service: Service::Sqs,
         name: "sqs",
@@ -65,6 +67,14 @@ pub static DOCUMENTS: [Document; 5] = [
         schema: &api::elb::SERVICE,
         older_versions: &["2011-11-15", "2011-08-15", "2011-04-05", "2010-07-01", "2009-11-25", "2009-05-15"],
         encode_error: api::elb::encode_error,
+    },
+    Document {
+        service: Service::Autoscaling,
+        name: "autoscaling",
+        title: "Auto Scaling",
+        schema: &api::autoscaling::SERVICE,
+        older_versions: &[],
+        encode_error: api::autoscaling::encode_error,
     },
     Document {
         service: Service::Ec2,

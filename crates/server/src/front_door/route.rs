@@ -283,6 +283,7 @@ mod tests {
     fn every_query_service_is_found_by_scope_host_and_version() {
         for (name, version, service) in [
             ("elasticloadbalancing", "2012-06-01", Service::Elb),
+            ("autoscaling", "2011-01-01", Service::Autoscaling),
             ("ec2", "2016-11-15", Service::Ec2),
             ("iam", "2010-05-08", Service::Iam),
             ("sts", "2011-06-15", Service::Sts),

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests stand outside of the process under test")]
 
 mod auth;
+mod autoscaling;
 mod browser;
 mod capture;
 mod commands;

@@ -5,6 +5,8 @@
 //!   its intent's token, so EC2 launches once.
 //! - The row learns of an answer in a transaction of its own; if that is lost, the next look asks or finds again.
 
+use std::collections::HashMap;
+
 use ::api::Call;
 use ::api::autoscaling::CreateLaunchConfigurationInput;
 use ::api::ec2::*;
@@ -20,6 +22,9 @@ use crate::rows::{AttachState, DrainRow, GroupRow, InstanceRow, LaunchSource, Li
 use crate::service::Autoscaling;
 use crate::tags;
 use crate::world::{World, is_missing};
+
+/// EC2's code for an instance that it does not run: a machine that its operator registered.
+const NOT_RUN_HERE: &str = "UnsupportedOperation";
 
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,29 +222,46 @@ impl Autoscaling {
     }
 
     async fn terminate(&self, call: &Call, row: &GroupRow, ids: Vec<String>) -> Result<bool, ApiError> {
+        let mut refused = HashMap::new();
         let input = TerminateInstancesInput { instance_ids: ids.clone(), ..Default::default() };
-        if let Err(error) = self.inner.ec2.terminate_instances(call, input).await {
-            // One that EC2 no longer knows must not keep the others alive.
-            if error.status >= 500 || ids.len() == 1 {
-                return Err(error);
-            }
-            for id in &ids {
-                let input = TerminateInstancesInput { instance_ids: vec![id.clone()], ..Default::default() };
-                if let Err(error) = self.inner.ec2.terminate_instances(call, input).await {
-                    tracing::warn!(group = row.name, instance = id, %error, "EC2 does not end an instance");
+        match self.inner.ec2.terminate_instances(call, input).await {
+            Ok(_) => {}
+            Err(error) if error.status >= 500 => return Err(error),
+            // One that EC2 does not end must not keep the others alive.
+            Err(_) => {
+                for id in &ids {
+                    let input = TerminateInstancesInput { instance_ids: vec![id.clone()], ..Default::default() };
+                    if let Err(error) = self.inner.ec2.terminate_instances(call, input).await {
+                        refused.insert(id.clone(), error);
+                    }
                 }
             }
         }
         let note = move |draft: &mut Draft| {
-            let now_ms = draft.now_ms();
-            for instance in
-                draft.row.instances.iter_mut().filter(|one| one.id.as_ref().is_some_and(|id| ids.contains(id)))
-            {
-                instance.terminate_ms = Some(now_ms);
+            for id in &ids {
+                let Some(index) = draft.row.instances.iter().position(|one| one.id.as_ref() == Some(id)) else {
+                    continue;
+                };
+                draft.row.instances[index].terminate_ms = Some(draft.now.as_millis());
+                if let Some(error) = refused.get(id) {
+                    not_ended(draft, index, error);
+                }
             }
             Ok(())
         };
         Ok(self.edit(row.key(), note).await?.is_some())
+    }
+}
+
+/// EC2 does not end an instance: one that it only knows by name goes its own way, any other is tried again.
+fn not_ended(draft: &mut Draft, index: usize, error: &ApiError) {
+    let instance = &mut draft.row.instances[index];
+    tracing::warn!(group = draft.row.name, instance = instance.id, %error, "EC2 does not end an instance");
+    if error.code == NOT_RUN_HERE {
+        draft.end_of(index, status::FAILED, Some(error.message.clone()));
+        draft.remove(index);
+    } else if let Some(activity) = &mut instance.activity {
+        activity.message = Some(error.message.clone());
     }
 }
 
@@ -324,7 +346,7 @@ fn from_configuration(
     };
     // A public address can only be asked for on an interface, and then the groups and the subnet are the interface's.
     match given.associate_public_ip_address {
-        Some(associate) if input.subnet_id.is_some() => {
+        Some(associate) => {
             input.network_interfaces = vec![InstanceNetworkInterfaceSpecification {
                 device_index: Some(0),
                 associate_public_ip_address: Some(associate),
@@ -334,7 +356,7 @@ fn from_configuration(
                 ..Default::default()
             }];
         }
-        _ => input.security_group_ids = ids,
+        None => input.security_group_ids = ids,
     }
     input
 }

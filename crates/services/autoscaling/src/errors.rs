@@ -91,6 +91,11 @@ pub(crate) fn security_groups_mixed() -> ApiError {
     validation("Security groups must be given either all by their ids or all by their names")
 }
 
+/// A public address, and security groups by name.
+pub(crate) fn public_address_with_group_names() -> ApiError {
+    validation("AssociatePublicIpAddress requires that security groups are given by their ids")
+}
+
 /// More than 16 KiB.
 pub(crate) fn user_data_too_long() -> ApiError {
     validation("User data is limited to 16384 bytes")

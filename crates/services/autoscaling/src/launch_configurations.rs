@@ -131,6 +131,11 @@ fn check(input: &CreateLaunchConfigurationInput) -> Result<(), ApiError> {
     {
         return Err(errors::security_groups_mixed());
     }
+    // An interface takes no names, and a public address is an interface's.
+    if input.associate_public_ip_address.is_some() && input.security_groups.iter().any(|name| !name.starts_with("sg-"))
+    {
+        return Err(errors::public_address_with_group_names());
+    }
     let Some(user_data) = input.user_data.as_ref().filter(|data| !data.is_empty()) else { return Ok(()) };
     match STANDARD.decode(user_data) {
         Ok(bytes) if bytes.len() <= USER_DATA_BYTES_MAX => Ok(()),

@@ -363,6 +363,7 @@ impl InstanceRow {
             Lifecycle::Standby => "Standby",
             Lifecycle::Detaching => "Detaching",
             Lifecycle::Terminating => "Terminating",
+            Lifecycle::TerminatingProceed if self.waits.is_empty() => "Terminating",
             Lifecycle::TerminatingWait => "Terminating:Wait",
             Lifecycle::TerminatingProceed => "Terminating:Proceed",
         }

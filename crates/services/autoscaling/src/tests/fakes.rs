@@ -72,6 +72,8 @@ pub(crate) struct FakeInstance {
     pub(crate) token: Option<String>,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) asked: RunInstancesInput,
+    /// A code with which EC2 refuses to end it.
+    pub(crate) refuses_to_end: Option<&'static str>,
 }
 
 #[derive(Default)]
@@ -141,7 +143,10 @@ impl Ec2State {
         let tags = input.tag_specifications.iter().flat_map(|specification| specification.tags.clone());
         let tags = tags.map(|tag| (tag.key.unwrap(), tag.value.unwrap())).collect();
         let state = "pending".to_owned();
-        self.instances.insert(id.clone(), FakeInstance { state, zone, subnet, token: Some(token), tags, asked: input });
+        self.instances.insert(
+            id.clone(),
+            FakeInstance { state, zone, subnet, token: Some(token), tags, asked: input, refuses_to_end: None },
+        );
         Ok(output(&id))
     }
 
@@ -279,6 +284,10 @@ impl Machines for FakeEc2 {
         input: TerminateInstancesInput,
     ) -> Result<TerminateInstancesOutput, ApiError> {
         self.answer(move |state| {
+            let refuses = |id: &String| state.instances[id].refuses_to_end;
+            if let Some(code) = input.instance_ids.iter().find_map(refuses) {
+                return Err(refusal(code, "It is not ended."));
+            }
             for id in input.instance_ids {
                 let instance = state.instances.get_mut(&id).unwrap();
                 if instance.state != "terminated" {

@@ -100,6 +100,14 @@ async fn a_launch_configuration_that_can_not_be_is_refused() {
         (CreateLaunchConfigurationInput { user_data: Some("echo".repeat(7) + "!"), ..base() }, "Invalid BASE64"),
         (CreateLaunchConfigurationInput { user_data: Some("AAAA".repeat(5500)), ..base() }, "User data is limited"),
         (CreateLaunchConfigurationInput { security_groups: texts(&["sg-1", "web"]), ..base() }, "Security groups"),
+        (
+            CreateLaunchConfigurationInput {
+                security_groups: texts(&["web"]),
+                associate_public_ip_address: Some(true),
+                ..base()
+            },
+            "AssociatePublicIpAddress requires",
+        ),
         (CreateLaunchConfigurationInput { placement_tenancy: Some("dedicated".into()), ..base() }, "PlacementTenancy"),
     ] {
         let sentence = refused(platform.autoscaling.create_launch_configuration(&platform.call, wrong).await);

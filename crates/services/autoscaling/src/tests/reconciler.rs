@@ -319,3 +319,23 @@ async fn a_reset_forgets_groups_and_leaves_instances() {
     assert!(platform.autoscaling.all_groups().await.unwrap().is_empty());
     platform.autoscaling.create_launch_configuration(&platform.call, configuration("lc")).await.unwrap();
 }
+
+#[tokio::test]
+async fn an_instance_that_ec2_does_not_end_is_let_go_or_tried_again() {
+    let platform = platform().await;
+    platform.create(group(0, 4, 3)).await;
+    let ids = platform.serving().await;
+    platform.ec2.state.lock().instances.get_mut(&ids[0]).unwrap().refuses_to_end = Some("UnsupportedOperation");
+    platform.ec2.state.lock().instances.get_mut(&ids[1]).unwrap().refuses_to_end = Some("OperationNotPermitted");
+    platform.set_desired(0).await;
+    platform.settle().await;
+    assert_eq!(platform.states().await, [(ids[1].clone(), "Terminating".to_owned())]);
+    assert_eq!(platform.ec2.state.lock().living(), ids[..2]);
+    let failed = platform.activities().await.into_iter().find(|activity| activity.status_code == "Failed").unwrap();
+    assert_eq!(failed.description, Some(format!("Terminating EC2 instance: {}", ids[0])));
+    assert_eq!(failed.status_message.as_deref(), Some("It is not ended."));
+    platform.ec2.state.lock().instances.get_mut(&ids[1]).unwrap().refuses_to_end = None;
+    platform.advance_s(30).await;
+    assert!(platform.states().await.is_empty());
+    assert_eq!(platform.ec2.state.lock().living(), ids[..1]);
+}
