@@ -72,6 +72,11 @@ impl Worker {
         self.show();
         if self.process.is_some() {
             self.serve_metadata().await;
+            // Adopted. The engine of before may have written down that it should end, and no more.
+            let should_end = matches!(self.record.state, InstanceState::Stopping | InstanceState::ShuttingDown);
+            if should_end || self.record.rebooting {
+                self.ask_to_end();
+            }
         } else {
             self.settle().await;
         }

@@ -76,6 +76,39 @@ async fn a_directory_has_one_engine_at_a_time() {
     lab.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_engine_only_wrote_down_the_next_one_does() {
+    if !may_be_privileged() {
+        return;
+    }
+    let mut lab = Lab::privileged().await;
+    let ids = [lab.launch(5, "").await, lab.launch(6, "").await, lab.launch(7, "").await];
+    let records = ids.clone().map(|id| lab.engine.instance(&id).unwrap().dir.join("record.json"));
+    let before = lab.engine.instance(&ids[2]).unwrap().pid;
+    // A crash between the record and the signal.
+    let lab = lab
+        .stop_then(|| {
+            let changes = [
+                ("\"state\":\"Running\"", "\"state\":\"Stopping\""),
+                ("\"state\":\"Running\"", "\"state\":\"ShuttingDown\""),
+                ("\"rebooting\":false", "\"rebooting\":true"),
+            ];
+            for (record, (from, to)) in records.iter().zip(changes) {
+                let text = std::fs::read_to_string(record).unwrap();
+                assert!(text.contains(from), "{text}");
+                std::fs::write(record, text.replace(from, to)).unwrap();
+            }
+        })
+        .await;
+    lab.publish().await;
+    lab.wait_for(&ids[0], InstanceState::Stopped).await;
+    lab.wait_for(&ids[1], InstanceState::Terminated).await;
+    let mut instances = lab.engine.instances();
+    let rebooted = instances.wait_for(|all| all[&ids[2]].pid.is_some_and(|pid| Some(pid) != before));
+    tokio::time::timeout(crate::lab::PATIENCE, rebooted).await.unwrap().unwrap();
+    lab.close().await;
+}
+
 /// What the next test kills: an engine in a process of its own, which launches, stops and terminates without end.
 /// It is this very test binary, asked for this test alone.
 #[tokio::test(flavor = "multi_thread")]
