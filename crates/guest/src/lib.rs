@@ -93,6 +93,12 @@ pub fn main(argv: &[OsString]) -> Option<ExitCode> {
         "service" => services::commands::service,
         "chkconfig" => services::commands::chkconfig,
         "systemctl" => services::commands::systemctl,
+        // Distributions link these to systemctl, whose place we take; as the server they would serve.
+        "runlevel" => services::power::runlevel,
+        "halt" | "poweroff" => services::power::off,
+        "reboot" => services::power::reboot,
+        "shutdown" => services::power::shutdown,
+        "telinit" => services::power::telinit,
         "millpond-boot" => services::commands::boot,
         _ => return None,
     };

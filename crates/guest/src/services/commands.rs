@@ -8,8 +8,9 @@ use std::ffi::OsString;
 use super::{Action, NOT_RUNNING, Services};
 use crate::system::{System, exit_code};
 
-/// Words of `systemctl` that ask an init system to look again at its files; there is none, so nothing is stale.
-const NOTHING_TO_DO: &[&str] = &["daemon-reload", "daemon-reexec", "reset-failed"];
+/// Words of `systemctl` that ask an init system to look at its files again or to take back what it never did; packages
+/// say them when they are installed.
+const NOTHING_TO_DO: &[&str] = &["daemon-reload", "daemon-reexec", "reset-failed", "preset", "preset-all", "unmask"];
 
 fn texts(arguments: &[OsString]) -> Vec<String> {
     arguments.iter().map(|argument| argument.to_string_lossy().into_owned()).collect()
@@ -133,8 +134,11 @@ pub(crate) fn systemctl(system: &System, arguments: &[OsString]) -> u8 {
         );
         return 1;
     };
-    if NOTHING_TO_DO.contains(verb) {
-        return 0;
+    match *verb {
+        verb if NOTHING_TO_DO.contains(&verb) => return 0,
+        "halt" | "poweroff" => return super::power::off(system, &[]),
+        "reboot" => return super::power::reboot(system, &[]),
+        _ => {}
     }
     let mut code = i32::from(names.is_empty());
     for name in names {

@@ -6,8 +6,10 @@
 //! - Whether a service is enabled is one file; nothing else knows.
 
 pub(crate) mod commands;
+pub(crate) mod power;
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use crate::cfn_hup;
@@ -81,6 +83,9 @@ impl<'a> Services<'a> {
             None => self.unknown(name, action),
             Some(Control::BuiltIn) => cfn_hup::control(self.system, action),
             Some(control) => {
+                if matches!(action, Action::Start | Action::Restart) {
+                    make_lock_directory(self.system);
+                }
                 let line = line(self.system, &control, action);
                 let run = self.system.run(&line, &setting(self.system));
                 let outcome = run.unwrap_or_else(|error| Outcome { code: 1, output: error.to_string() });
@@ -225,6 +230,15 @@ fn line(system: &System, control: &Control, action: Action) -> Line {
     })
 }
 
+/// What an init system makes before any service: `/run` is empty when an instance starts.
+fn make_lock_directory(system: &System) {
+    let directory = system.path("/run/lock");
+    if !directory.exists() && std::fs::create_dir_all(&directory).is_ok() {
+        // Where it cannot be opened to all, services of root still find it.
+        let _ = std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o1777));
+    }
+}
+
 /// Scripts run with a clean environment and from the root, so that a service does not depend on who started it.
 fn setting(system: &System) -> Setting {
     let mut environment = BTreeMap::from([
@@ -248,8 +262,6 @@ pub(crate) fn running_process(system: &System, file: &str) -> Option<i32> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     fn with_script(name: &str, text: &str) -> tempfile::TempDir {
