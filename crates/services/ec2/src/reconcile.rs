@@ -105,10 +105,7 @@ impl Reconciler {
         self.write_down(&engine, now_ms).await?;
         let (seen, options) = (engine.clone(), self.options.clone());
         let seen = self.store.read_async(move |view| look(view, &seen, &options, now_ms)).await?;
-        if self.published.as_ref() != Some(&seen.networks) {
-            self.options.engine.publish(seen.networks.clone()).await?;
-            self.published = Some(seen.networks);
-        }
+        let published = self.publish(seen.networks).await;
         for (key, deed, spec) in seen.deeds {
             if self.busy.insert(key.clone()) {
                 self.begin(key, deed, spec);
@@ -121,6 +118,15 @@ impl Reconciler {
             if self.busy.insert(key.clone()) {
                 self.begin(key, deed, None);
             }
+        }
+        // Networks that can't be had keep no instance from being ended.
+        Ok(published?)
+    }
+
+    async fn publish(&mut self, networks: Networks) -> Result<(), EngineError> {
+        if self.published.as_ref() != Some(&networks) {
+            self.options.engine.publish(networks.clone()).await?;
+            self.published = Some(networks);
         }
         Ok(())
     }

@@ -210,8 +210,14 @@ pub(crate) fn requester_managed(id: &str) -> Refusal {
     )
 }
 
+/// An interface that is to be deleted.
 pub(crate) fn interface_in_use(id: &str) -> Refusal {
-    told("InvalidNetworkInterface.InUse", format!("Network interface '{id}' is currently in use."))
+    Refusal::InvalidValue(format!("Network interface '{id}' is currently in use."))
+}
+
+/// An interface that is to be a new instance's.
+pub(crate) fn interface_taken(id: &str) -> Refusal {
+    told("InvalidNetworkInterface.InUse", format!("Interface: [{id}] in use."))
 }
 
 pub(crate) fn no_such_attachment(interface_id: &str) -> Refusal {
@@ -219,7 +225,7 @@ pub(crate) fn no_such_attachment(interface_id: &str) -> Refusal {
 }
 
 pub(crate) fn private_address_in_use(address: Ipv4Addr) -> Refusal {
-    told("InvalidIPAddress.InUse", format!("The address '{address}' is in use."))
+    told("InvalidIPAddress.InUse", format!("Address {address} is in use."))
 }
 
 pub(crate) fn no_free_address(subnet_id: &str) -> Refusal {

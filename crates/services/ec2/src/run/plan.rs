@@ -251,7 +251,7 @@ impl Site {
     fn of_interface(view: &View<'_>, request: &Request, id: &str, max: usize) -> Result<Self, Refusal> {
         let row = network_interfaces::KIND.get(view, request, id)?;
         if row.attachment.is_some() {
-            return Err(errors::interface_in_use(id));
+            return Err(errors::interface_taken(id));
         }
         if max > 1 {
             return Err(errors::interface_for_many());

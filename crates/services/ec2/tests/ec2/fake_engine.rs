@@ -24,6 +24,8 @@ struct Inner {
     metadata: Option<Arc<dyn Metadata>>,
     /// What it did, `launch i-…`.
     deeds: Vec<String>,
+    /// Whether networks can't be had.
+    publishing_fails: bool,
     /// Why the next launch fails.
     launch_fails: Option<String>,
 }
@@ -43,6 +45,10 @@ impl FakeEngine {
 
     pub(crate) fn fail_launches(&self, why: &str) {
         self.inner.lock().launch_fails = Some(why.to_owned());
+    }
+
+    pub(crate) fn fail_publishing(&self, fails: bool) {
+        self.inner.lock().publishing_fails = fails;
     }
 
     pub(crate) fn metadata(&self, id: &str) -> Option<Arc<MetadataDocument>> {
@@ -131,7 +137,11 @@ fn instance(spec: InstanceSpec, state: InstanceState) -> Instance {
 #[async_trait]
 impl InstanceEngine for FakeEngine {
     async fn publish(&self, networks: Networks) -> Result<(), EngineError> {
-        self.inner.lock().networks = networks;
+        let mut inner = self.inner.lock();
+        if inner.publishing_fails {
+            return Err(EngineError::Unsupported("no nft".to_owned()));
+        }
+        inner.networks = networks;
         Ok(())
     }
 

@@ -234,3 +234,19 @@ async fn the_console_is_told_in_base64() {
     let missing = platform.ask("GetConsoleOutput", "InstanceId=i-12345678").await;
     assert_eq!(missing.code(), "InvalidInstanceID.NotFound");
 }
+
+#[tokio::test(start_paused = true)]
+async fn networks_that_can_not_be_had_hold_back_launches_and_nothing_else() {
+    let (platform, engine) = platform_with_engine();
+    let ending = running(&platform, "").await;
+    engine.fail_publishing(true);
+    let vpc = platform.vpc("10.0.0.0/16").await;
+    let subnet = platform.subnet(&vpc, "10.0.1.0/24").await;
+    let form = format!("ImageId={IMAGE}&MinCount=1&MaxCount=1&SubnetId={subnet}");
+    let waiting = platform.ask("RunInstances", &form).await.text("instanceId");
+    platform.ask("TerminateInstances", &format!("InstanceId.1={ending}")).await.ok();
+    platform.until_state(&ending, "terminated").await;
+    platform.until_state(&waiting, "pending").await;
+    engine.fail_publishing(false);
+    platform.until_state(&waiting, "running").await;
+}

@@ -40,7 +40,7 @@ async fn an_address_may_be_asked_for_if_it_is_free_and_nobodys() {
         async move { platform.ask("CreateNetworkInterface", &form).await }
     };
     assert_eq!(ask("10.0.1.9").await.text("privateIpAddress"), "10.0.1.9");
-    assert_eq!(ask("10.0.1.9").await.refusal(), "InvalidIPAddress.InUse: The address '10.0.1.9' is in use.");
+    assert_eq!(ask("10.0.1.9").await.refusal(), "InvalidIPAddress.InUse: Address 10.0.1.9 is in use.");
     assert_eq!(ask("10.0.1.3").await.refusal(), "InvalidParameterValue: Address is in subnet's reserved address range");
     assert_eq!(
         ask("10.0.2.3").await.refusal(),

@@ -142,7 +142,10 @@ async fn an_interface_that_was_made_before_can_be_an_instances() {
     assert_eq!(run.text("privateIpAddress"), "10.0.1.77");
     assert_eq!(platform.ask("RunInstances", &form).await.code(), "InvalidNetworkInterface.InUse");
     let delete = format!("NetworkInterfaceId={interface}");
-    assert_eq!(platform.ask("DeleteNetworkInterface", &delete).await.code(), "InvalidNetworkInterface.InUse");
+    assert_eq!(
+        platform.ask("DeleteNetworkInterface", &delete).await.refusal(),
+        format!("InvalidParameterValue: Network interface '{interface}' is currently in use.")
+    );
     let id = run.text("instanceId");
     platform.ask("TerminateInstances", &format!("InstanceId.1={id}")).await.ok();
     platform.until_state(&id, "terminated").await;
