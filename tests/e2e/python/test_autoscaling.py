@@ -219,7 +219,7 @@ def test_errors_have_aws_codes_and_sentences(asg, group):
         "Instance Id not found - No managed instance found for instance ID: i-0",
     )
     assert refused(asg.describe_auto_scaling_groups, NextToken="nonsense!")[0] == "InvalidNextToken"
-    code, message = refused(asg.create_auto_scaling_group, AutoScalingGroupName="", MinSize=0, MaxSize=1)
+    code, message = refused(asg.create_auto_scaling_group, AutoScalingGroupName="x" * 256, MinSize=0, MaxSize=1)
     assert code == "ValidationError" and "1 validation error detected" in message
 
 
