@@ -178,7 +178,7 @@ async fn an_instance_runs_its_user_data_and_knows_who_it_is() {
                   echo \"TAG $(curl -s $M/meta-data/tags/instance/Name)\"\n\
                   echo \"DOC $(curl -s $M/dynamic/instance-identity/document | base64 -w0)\"\n\
                   echo \"SIG $(curl -s $M/dynamic/instance-identity/signature | tr -d '\\n')\"\n\
-                  echo kept > /root/kept\necho FIRST-END\n";
+                  echo FIRST-END\n";
     let tags = "MetadataOptions.InstanceMetadataTags=enabled&TagSpecification.1.ResourceType=instance\
                 &TagSpecification.1.Tag.1.Key=Name&TagSpecification.1.Tag.1.Value=web";
     let run = lab.run(script, tags).await;
