@@ -210,29 +210,21 @@ impl First {
         farewell
     }
 
+    /// Buries whoever has ended, and lets user data go on. True: there was nobody left before it did.
     fn reap(&mut self) -> bool {
-        loop {
+        let is_alone = loop {
             let (pid, exit_code) = match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::Exited(pid, code)) => (pid, code),
                 Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, 128 + signal as i32),
-                Err(Errno::ECHILD) => {
-                    self.start_next();
-                    return self.has_no_child();
-                }
                 Err(Errno::EINTR) => continue,
-                _ => {
-                    self.start_next();
-                    return false;
-                }
+                other => break other == Err(Errno::ECHILD),
             };
             // What it printed last belongs before what the next one prints first.
             self.copy_output();
             self.tasks.ended(pid, exit_code, &mut self.console);
-        }
-    }
-
-    fn has_no_child(&self) -> bool {
-        matches!(waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)), Err(Errno::ECHILD))
+        };
+        self.start_next();
+        is_alone
     }
 
     fn shut_down(&mut self, farewell: Farewell) -> ! {

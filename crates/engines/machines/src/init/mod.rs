@@ -29,6 +29,7 @@ pub fn run_if_asked() {
         return;
     }
     let role = arguments.next();
+    close_inherited();
     let result = match role.as_deref().and_then(OsStr::to_str) {
         Some(LAUNCHER) => launcher::run(),
         Some(FIRST) => first::run(),
@@ -39,6 +40,15 @@ pub fn run_if_asked() {
         println!("failed {}", why.replace('\n', " "));
     }
     std::process::exit(i32::from(result.is_err()));
+}
+
+/// What the server's own parent left open (a lock, a pipe) must not live as long as an instance.
+fn close_inherited() {
+    let open = crate::files::names(std::path::Path::new("/proc/self/fd")).unwrap_or_default();
+    for descriptor in open.iter().filter_map(|name| name.parse::<i32>().ok()).filter(|descriptor| *descriptor > 2) {
+        // That of the list itself is closed already.
+        let _ = nix::unistd::close(descriptor);
+    }
 }
 
 /// A sentence for the operator out of an error and what was tried.

@@ -22,6 +22,7 @@ async fn an_instance_runs_its_user_data_in_a_world_of_its_own_and_leaves_nothing
         echo mine >/etc/mine && cat /etc/mine
         mount -t tmpfs x /mnt || mknod /dev/disk b 254 0 || ip link delete eth0 || echo cannot-harm
         cat /etc/hosts /etc/resolv.conf
+        echo \"descriptors: $(ls /proc/self/fd | tr '\n' ' ')\"
         echo from-console >/dev/console
         echo done-with-it\n";
     let id = lab.launch(5, user_data).await;
@@ -33,6 +34,8 @@ async fn an_instance_runs_its_user_data_in_a_world_of_its_own_and_leaves_nothing
         "no-passwords",
         &format!("inet {}/32", lab.address(5)),
         "SigBlk:\t0000000000000000\n",
+        // 3 is the listing's own.
+        "descriptors: 0 1 2 3 \n",
         "mine\n",
         "cannot-harm",
         &format!("{} ip-5.ec2.internal ip-5\n", lab.address(5)),
@@ -153,4 +156,17 @@ async fn what_cannot_be_launched_is_refused_or_terminated_with_a_sentence() {
 fn kill(pid: u32) {
     let done = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
     assert!(done.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_program_of_user_data_ends_unnoticed() {
+    if !may_be_privileged() {
+        return;
+    }
+    let mut lab = Lab::privileged().await;
+    // Programs that end as soon as they begin, some a moment after their parent.
+    let commands: String = (0..300).map(|number| format!("  - '(true &) ; true {number}'\n")).collect();
+    let id = lab.launch(5, &format!("#cloud-config\nbootcmd:\n{commands}runcmd: [echo all-done]\n")).await;
+    lab.wait_for_console(&id, "all-done").await;
+    lab.close().await;
 }
