@@ -8,6 +8,7 @@
 //!   VPC, under `dir`) are never changed, and an instance never reaches the host's metadata service.
 //! - Networks are one immutable published value; the engine works out the difference itself.
 //!
+//! LIFECYCLE.md beside this crate tells an instance's story, and a packet's.
 
 mod bake;
 mod boot;
