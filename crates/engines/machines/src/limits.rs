@@ -13,6 +13,8 @@ use crate::instance::ResourceLimits;
 
 /// The controllers that instances are limited by.
 const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
+/// How often a group is tried to be made.
+const MAKE_TRIES: u32 = 5;
 /// The period that processor time is counted over.
 const CPU_PERIOD_US: u64 = 100_000;
 
@@ -35,7 +37,10 @@ impl Cgroups {
             usable(&parent).then_some((*controller, parent))
         });
         let v1: Vec<_> = v1.collect();
-        Self { v2: v2_group(&mounts, &own, name).filter(|(_, controllers)| !controllers.is_empty()), v1 }
+        let found = Self { v2: v2_group(&mounts, &own, name).filter(|(_, controllers)| !controllers.is_empty()), v1 };
+        // Made to see whether it can be; it comes back with the first instance.
+        found.remove_own();
+        found
     }
 
     /// Which limits are enforced.
@@ -52,6 +57,18 @@ impl Cgroups {
 
     /// Makes them.
     pub(crate) fn make(&self, instance: &str, limits: &ResourceLimits) -> io::Result<()> {
+        let mut made = self.try_make(instance, limits);
+        for _ in 1..MAKE_TRIES {
+            // The last instance of before may just have taken the parent away.
+            if !made.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+                break;
+            }
+            made = self.try_make(instance, limits);
+        }
+        made
+    }
+
+    fn try_make(&self, instance: &str, limits: &ResourceLimits) -> io::Result<()> {
         for (controller, parent) in &self.v1 {
             let group = parent.join(instance);
             std::fs::create_dir_all(&group)?;
@@ -59,6 +76,8 @@ impl Cgroups {
         }
         if let Some((parent, controllers)) = &self.v2 {
             let group = parent.join(instance);
+            std::fs::create_dir_all(parent)?;
+            hand_down(parent, controllers);
             std::fs::create_dir_all(&group)?;
             set_v2(controllers, &group, limits)?;
         }
@@ -80,8 +99,12 @@ pub(crate) fn remove(groups: &[PathBuf]) -> bool {
         Ok(()) => false,
         Err(error) => error.kind() != io::ErrorKind::NotFound,
     };
-    // Each is tried, whether or not another stays.
-    groups.iter().filter(stays).count() == 0
+    // Each is tried, whether or not another stays; the engine's own go with its last instance.
+    let left = groups.iter().filter(stays).count();
+    for parent in groups.iter().filter_map(|group| group.parent()) {
+        let _ = std::fs::remove_dir(parent);
+    }
+    left == 0
 }
 
 fn usable(group: &Path) -> bool {
@@ -121,17 +144,21 @@ fn v2_group(mounts: &str, own: &str, name: &str) -> Option<(PathBuf, Vec<&'stati
         return None;
     }
     let ours = parent.join(name);
-    for group in [&parent, &ours] {
-        if !usable(&ours) {
-            return None;
-        }
-        for controller in &wanted {
-            let _ = files::write(&group.join("cgroup.subtree_control"), format!("+{controller}"));
-        }
+    if !usable(&ours) {
+        return None;
     }
+    hand_down(&parent, &wanted);
+    hand_down(&ours, &wanted);
     let enforced = files::read_string(&ours.join("cgroup.subtree_control")).ok()?;
     let enforced = wanted.into_iter().filter(|wanted| enforced.split_ascii_whitespace().any(|found| found == *wanted));
     Some((ours, enforced.collect()))
+}
+
+/// Version 2: lets the groups below have these controllers, as far as the kernel allows.
+fn hand_down(group: &Path, controllers: &[&str]) {
+    for controller in controllers {
+        let _ = files::write(&group.join("cgroup.subtree_control"), format!("+{controller}"));
+    }
 }
 
 /// From a line of mountinfo: which group the mount shows at its top, and where it is.
