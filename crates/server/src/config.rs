@@ -5,6 +5,7 @@
 //! - An unknown key or a value out of range stops the start with a sentence that names it.
 //! - Nothing below this module reads the environment or the configuration file.
 
+mod instances;
 mod load_balancing;
 
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -15,6 +16,8 @@ use api::{AccountId, Region};
 use iam::MasterKey;
 use serde::Deserialize;
 
+pub use self::instances::InstanceIsolation;
+use self::instances::InstancesSection;
 use self::load_balancing::{BalancerSection, DnsSection, ZoneSection};
 pub use self::load_balancing::{DEFAULT_DNS_DOMAIN, LoadBalancing};
 
@@ -83,6 +86,9 @@ pub struct Overrides {
     /// What load balancers' names end with; delegate this zone to --dns-listen [default: elb.localhost]
     #[arg(long, env = "MILLPOND_DNS_ZONE", value_name = "DOMAIN")]
     pub dns_zone: Option<String>,
+    /// How far apart instances run [default: auto]
+    #[arg(long, env = "MILLPOND_INSTANCE_ISOLATION", value_name = "HOW")]
+    pub instance_isolation: Option<InstanceIsolation>,
 }
 
 impl Overrides {
@@ -145,6 +151,8 @@ struct File {
     dns: DnsSection,
     #[serde(default)]
     balancer: BalancerSection,
+    #[serde(default)]
+    instances: InstancesSection,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -275,6 +283,8 @@ pub struct Config {
     pub limits: Limits,
     /// Where load balancers stand, and what they may cost.
     pub load_balancing: LoadBalancing,
+    /// Whether instances run, and how far apart.
+    pub instance_isolation: InstanceIsolation,
 }
 
 impl Config {
@@ -293,6 +303,7 @@ impl Config {
         let region = parse_region(&region)?;
         let dns = file.dns.overridden(over.dns_listen, over.dns_zone);
         Ok(Self {
+            instance_isolation: over.instance_isolation.or(file.instances.isolation).unwrap_or_default(),
             load_balancing: LoadBalancing::read(&region, file.zone, dns, &file.balancer)?,
             listen: resolve_all(&listen)?,
             tls_listen: resolve(&or_file(over.tls_listen, file.tls_listen).unwrap_or_default(), "127.0.0.1:443")?,

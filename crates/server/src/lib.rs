@@ -13,6 +13,7 @@ pub mod data_dir;
 pub mod descriptors;
 pub mod front_door;
 pub mod health;
+pub mod instances;
 pub mod logging;
 pub mod metrics;
 pub mod shutdown;

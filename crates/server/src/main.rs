@@ -8,6 +8,8 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Before anything of the server: each instance has one of these as its first process.
+    machines::init::run_if_asked();
     // Inside instances this binary goes by other names, and is other programs.
     let argv: Vec<_> = std::env::args_os().collect();
     guest::main(&argv).unwrap_or_else(server::cli::main)

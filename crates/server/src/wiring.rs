@@ -13,7 +13,7 @@ use api::Call;
 use autoscaling::{Autoscaling, AutoscalingOptions};
 use balancer::Balancer;
 use bytes::Bytes;
-use ec2::{Ec2, Ec2Options, Machines};
+use ec2::{Ec2, Ec2Options, Images, Machines};
 use elb::{Elb, ElbOptions};
 use host::{Clock, Disk, Ids, SystemClock, SystemDisk, SystemIds};
 use iam::{Authenticator, Iam, Keys, MasterKey, Mode, Sts};
@@ -28,6 +28,7 @@ use crate::data_dir::DataDir;
 use crate::front_door::ca::CertificateAuthority;
 use crate::front_door::catalogue::{self, Service};
 use crate::front_door::tls::Tls;
+use crate::instances::Instances;
 use crate::metrics::{QUEUES_MAX, Text};
 
 /// Access records that are not in a bucket yet, below the data directory.
@@ -98,6 +99,8 @@ pub struct Services {
     pub autoscaling: Autoscaling,
     /// What serves load balancers' traffic, on threads of its own. ELB alone publishes to it.
     pub balancer: Balancer,
+    /// What runs instances, where they are run.
+    pub instances: Option<Arc<Instances>>,
     engine: Engine,
     resetting: tokio::sync::Mutex<()>,
     /// Held, and with it the lock on the data directory, until all services are gone.
@@ -154,13 +157,28 @@ impl Platform {
         let sqs = self.sqs(config, &engine).await?;
         let s3 = self.s3(config)?;
         let iam = Iam::open(self.store.clone(), &self.master_key, self.clock.clone(), self.ids.clone())?;
-        let ec2 = self.ec2(config)?;
+        let instances = self.instances(config).await?;
+        let ec2 = self.ec2(config, instances.as_ref())?;
         let balancer = self.balancer(&config.load_balancing)?;
-        let elb = self.elb(&config.load_balancing, &ec2, &iam, &s3, &balancer).await?;
+        let elb = self.elb(&config.load_balancing, &ec2, &iam, &s3, &balancer, instances.as_ref()).await?;
         ec2.ask_before_delete(elb.security_group_users());
         let autoscaling = self.autoscaling(&ec2, &elb).await?;
         let resetting = tokio::sync::Mutex::default();
-        Ok(Services { sqs, s3, sts: Sts, iam, ec2, elb, autoscaling, balancer, engine, resetting, _home: self.home })
+        let home = self.home;
+        Ok(Services {
+            sqs,
+            s3,
+            sts: Sts,
+            iam,
+            ec2,
+            elb,
+            autoscaling,
+            balancer,
+            instances,
+            engine,
+            resetting,
+            _home: home,
+        })
     }
 
     fn queue_engine(&self) -> anyhow::Result<Engine> {
@@ -201,14 +219,19 @@ impl Platform {
         Ok(S3::open(options)?)
     }
 
-    fn ec2(&self, config: &Config) -> anyhow::Result<Ec2> {
+    async fn instances(&self, config: &Config) -> anyhow::Result<Option<Arc<Instances>>> {
+        let is_passing = matches!(self.home, Home::Passing(_));
+        Instances::start(config, self.home.path(), is_passing, self.clock.clone(), self.ids.clone()).await
+    }
+
+    fn ec2(&self, config: &Config, instances: Option<&Arc<Instances>>) -> anyhow::Result<Ec2> {
         let options = Ec2Options {
             store: self.store.clone(),
             clock: self.clock.clone(),
             ids: self.ids.clone(),
             zones: config.load_balancing.zone_names(),
             region: config.region.clone(),
-            instances: None,
+            instances: instances.map(|instances| instances.clone().options()),
             unknown_images: ec2::UnknownImages::Refused,
         };
         Ok(Ec2::open(options)?)
@@ -237,6 +260,7 @@ impl Platform {
         iam: &Iam,
         s3: &S3,
         balancer: &Balancer,
+        instances: Option<&Arc<Instances>>,
     ) -> anyhow::Result<Elb> {
         let options = ElbOptions {
             store: self.store.clone(),
@@ -247,6 +271,7 @@ impl Platform {
             object_store: Arc::new(s3.clone()),
             balancer: balancer.clone(),
             zones: config.zones.clone(),
+            instance_networks: instances.map(|instances| instances.clone() as Arc<dyn api::InstanceNetworks>),
             dns_domain: config.dns_domain.clone(),
         };
         Ok(Elb::open(options).await?)
@@ -283,6 +308,12 @@ pub fn open_keys(config: &Config, data_dir: &Path) -> anyhow::Result<Keys> {
 pub fn open_machines(config: &Config, data_dir: &Path) -> anyhow::Result<Machines> {
     let (clock, ids, zones) = (Arc::new(SystemClock), Arc::new(SystemIds), config.load_balancing.zone_names());
     Ok(Machines::open(open_store(data_dir)?, clock, ids, zones, config.region.clone())?)
+}
+
+/// Opens the operator's images in a data directory, whether or not a server is using it; a running server notices
+/// changes.
+pub fn open_images(data_dir: &Path) -> anyhow::Result<Images> {
+    Ok(Images::open(open_store(data_dir)?, Arc::new(SystemClock), Arc::new(SystemIds)))
 }
 
 /// The rule of the two modes. Local mode is what laptops and CI want, and nothing that a network may reach.
@@ -343,6 +374,9 @@ impl Services {
         // Before those that it asks.
         self.autoscaling.close().await;
         self.elb.close().await;
+        if let Some(instances) = &self.instances {
+            instances.close().await?;
+        }
         self.s3.close().await;
         Ok(self.sqs.close().await?)
     }

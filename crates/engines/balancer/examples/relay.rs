@@ -48,7 +48,7 @@ fn config(listen: SocketAddr, targets: &[SocketAddr]) -> Config {
     let backend = Backend { protocol: BackendProtocol::Http, port, proxy_protocol: false, trusted_keys: None };
     let target = |(index, address): (usize, &SocketAddr)| {
         let id = TargetId(format!("i-{index}").into());
-        Arc::new(Target { id, address: address.ip(), zone: zone.clone() })
+        Arc::new(Target { id, address: address.ip(), zone: zone.clone(), behind_egress: false })
     };
     let anywhere = IpNetwork { address: [0, 0, 0, 0].into(), prefix: 0 };
     let load_balancer = LoadBalancer {

@@ -62,8 +62,8 @@ pub struct Node {
     pub zone: Arc<str>,
     /// The address that its listeners are bound to and that DNS gives out.
     pub address: IpAddr,
-    /// Where its connections to targets (health checks too) begin; `None`: wherever the system chooses. A node with
-    /// another egress is another node.
+    /// Where its connections (health checks too) to targets [behind it](Target::behind_egress) begin. A node with another
+    /// egress is another node.
     pub egress: Option<Egress>,
 }
 
@@ -189,6 +189,9 @@ pub struct Target {
     pub address: IpAddr,
     /// Where it stands.
     pub zone: Arc<str>,
+    /// Whether only [`Node::egress`] leads there: a node that has none does not reach it, and never looks for its address
+    /// in the host's own network. Others are reached from the host, whatever the node has.
+    pub behind_egress: bool,
 }
 
 /// How nodes find out which targets serve.

@@ -41,25 +41,37 @@ impl PartialEq for Egress {
 
 impl Eq for Egress {}
 
+/// Where a connection begins.
+#[derive(Clone, Debug)]
+pub(crate) enum Origin {
+    /// Wherever the system chooses.
+    Host,
+    /// A node's own place.
+    Node(Egress),
+    /// The node's own place, which it does not have: the target's address may be somebody else's on the host's network.
+    Nowhere,
+}
+
 /// A target's address, and where the connection to it begins.
 #[derive(Clone, Debug)]
 pub(crate) struct Destination {
     pub(crate) address: SocketAddr,
-    pub(crate) egress: Option<Egress>,
+    pub(crate) origin: Origin,
 }
 
 impl From<SocketAddr> for Destination {
     fn from(address: SocketAddr) -> Self {
-        Self { address, egress: None }
+        Self { address, origin: Origin::Host }
     }
 }
 
 impl Destination {
     /// Connects, for as long as it is polled.
     pub(crate) async fn connect(&self) -> io::Result<TcpStream> {
-        match &self.egress {
-            None => TcpStream::connect(self.address).await,
-            Some(egress) => egress.socket(self.address)?.connect(self.address).await,
+        match &self.origin {
+            Origin::Host => TcpStream::connect(self.address).await,
+            Origin::Node(egress) => egress.socket(self.address)?.connect(self.address).await,
+            Origin::Nowhere => Err(io::ErrorKind::NetworkUnreachable.into()),
         }
     }
 }

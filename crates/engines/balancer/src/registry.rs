@@ -261,7 +261,10 @@ fn is_node(state: &NodeState, node: &Node) -> bool {
 
 /// Whether it is the same server: an instance that comes back with another address is another.
 fn is_target(state: &TargetState, target: &Target) -> bool {
-    state.id == target.id && state.address == target.address && state.zone == target.zone
+    state.id == target.id
+        && state.address == target.address
+        && state.zone == target.zone
+        && state.is_behind_egress() == target.behind_egress
 }
 
 fn is_registered(load_balancer: &LoadBalancer, state: &TargetState) -> bool {

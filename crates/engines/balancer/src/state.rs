@@ -13,7 +13,7 @@ use arc_swap::{ArcSwapOption, Guard};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Listener, LoadBalancer, LoadBalancerId, Node, Target, TargetId};
-use crate::egress::{Destination, Egress};
+use crate::egress::{Destination, Egress, Origin};
 use crate::metrics::NodeMetrics;
 use crate::surge;
 
@@ -76,7 +76,7 @@ pub(crate) struct TargetState {
     pub(crate) address: IpAddr,
     pub(crate) zone: Arc<str>,
     /// Where the node's connections begin.
-    egress: Option<Egress>,
+    origin: Origin,
     /// Requests (or TCP connections) that this node has with the target.
     pub(crate) outstanding: AtomicU32,
     /// Connections that this node has to the target, idle ones too.
@@ -105,13 +105,18 @@ impl NodeState {
 impl TargetState {
     /// Out of service until a health check has passed.
     pub(crate) fn of(node: &NodeState, target: &Target) -> Self {
-        Self { egress: node.egress.clone(), ..Self::new(target) }
+        let origin = match (target.behind_egress, &node.egress) {
+            (false, _) => Origin::Host,
+            (true, Some(egress)) => Origin::Node(egress.clone()),
+            (true, None) => Origin::Nowhere,
+        };
+        Self { origin, ..Self::new(target) }
     }
 
-    /// The same for a node without an egress of its own.
+    /// The same for a target that the host reaches.
     pub(crate) fn new(target: &Target) -> Self {
         Self {
-            egress: None,
+            origin: Origin::Host,
             id: target.id.clone(),
             address: target.address,
             zone: Arc::clone(&target.zone),
@@ -120,6 +125,11 @@ impl TargetState {
             in_service: AtomicBool::new(false),
             cut: CancellationToken::new(),
         }
+    }
+
+    /// Whether only the node's egress leads there.
+    pub(crate) fn is_behind_egress(&self) -> bool {
+        !matches!(self.origin, Origin::Host)
     }
 
     /// Whether new requests may go there.
@@ -150,6 +160,6 @@ impl TargetState {
 
     /// Where the node finds one of its ports.
     pub(crate) fn at(&self, port: u16) -> Destination {
-        Destination { address: SocketAddr::new(self.address, port), egress: self.egress.clone() }
+        Destination { address: SocketAddr::new(self.address, port), origin: self.origin.clone() }
     }
 }

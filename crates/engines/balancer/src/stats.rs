@@ -194,6 +194,7 @@ mod tests {
             id: TargetId(format!("i-{number}").into()),
             address: IpAddr::from([10, 0, 0, number]),
             zone: "a".into(),
+            behind_egress: false,
         };
         TargetStats {
             id: target.id,

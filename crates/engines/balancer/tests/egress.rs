@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::{Arc, mpsc};
 
-use balancer::{Egress, LoadBalancer};
+use balancer::{Egress, LoadBalancer, Target};
 use common::http::Client;
 use common::*;
 use nix::sched::{CloneFlags, unshare};
@@ -96,7 +96,9 @@ fn answer(mut stream: TcpStream, server: Ipv4Addr) {
 }
 
 fn balanced(address: std::net::SocketAddr, port: u16, egress: Option<Egress>) -> LoadBalancer {
-    let targets = SERVERS.into_iter().enumerate().map(|(number, server)| target(number, IpAddr::V4(server)));
+    let targets = SERVERS.into_iter().enumerate().map(|(number, server)| {
+        Arc::new(Target { behind_egress: true, ..(*target(number, IpAddr::V4(server))).clone() })
+    });
     let mut load_balancer = load_balancer(1, address.ip(), [http_listener(address.port(), port)], targets);
     load_balancer.nodes[0].egress = egress;
     load_balancer

@@ -10,6 +10,7 @@
 mod call;
 mod codec;
 mod instance_identities;
+mod instance_networks;
 mod object_store;
 mod platform;
 mod security_group_users;
@@ -25,6 +26,7 @@ pub mod sts;
 
 pub use call::{AccountId, Call, Endpoint, Identity, Principal, Protocol, Region, RequestId};
 pub use instance_identities::{InstanceIdentities, InstanceIdentity};
+pub use instance_networks::{InstanceNetworks, Way};
 pub use object_store::{ObjectStore, PortFuture, PutObject};
 pub use platform::{BucketRequest, Platform, unknown_member};
 pub use security_group_users::SecurityGroupUsers;

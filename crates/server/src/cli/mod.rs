@@ -9,6 +9,7 @@ mod capture;
 mod client;
 mod demo;
 mod exec;
+mod images;
 mod instances;
 mod keys;
 mod serve;
@@ -61,6 +62,8 @@ enum Command {
     Keys(KeysArgs),
     /// Register machines that you have as instances; a running server notices within a second
     Instances(InstancesArgs),
+    /// Register what instances are started from; a running server notices at once
+    Images(ImagesArgs),
     /// Read a data directory offline and say what it holds; changes nothing
     Verify(PlaceArgs),
     /// Print the version
@@ -214,6 +217,48 @@ enum InstancesCommand {
     },
 }
 
+const IMAGES_EXAMPLES: &str = "\
+Examples:
+  millpond images add --name web --dir /srv/images/debian     prints the new image's id
+  millpond images add --name old --image-id ami-1a2b3c4d      an id that a template names, for the host's own files
+  millpond images ls
+  millpond images rm web";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = IMAGES_EXAMPLES)]
+struct ImagesArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(subcommand)]
+    command: ImagesCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ImagesCommand {
+    /// Register an image and print its id
+    Add {
+        /// Its name
+        #[arg(long)]
+        name: String,
+        /// The directory with its root file system, debootstrap's for instance [default: the host's own files]
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+        /// The id that it shall have [default: a new one]
+        #[arg(long, value_name = "AMI-…")]
+        image_id: Option<String>,
+        /// What it is for, in your own words
+        #[arg(long, default_value = "", value_name = "TEXT")]
+        description: String,
+    },
+    /// List the images
+    Ls,
+    /// Remove an image by id or name; its directory and its instances stay
+    Rm {
+        /// The image's id or name
+        image: String,
+    },
+}
+
 impl PlaceArgs {
     fn load(self) -> Result<(Config, PathBuf), ConfigError> {
         let overrides = Overrides { config: self.config, data_dir: self.data_dir, ..Overrides::from_environment() };
@@ -240,6 +285,7 @@ pub fn main() -> ExitCode {
         Some(Command::Captive(args)) => capture::captive::run(&args),
         Some(Command::Keys(args)) => keys::run(args),
         Some(Command::Instances(args)) => instances::run(args),
+        Some(Command::Images(args)) => images::run(args),
         Some(Command::Verify(args)) => verify::run(args),
         Some(Command::Version) => {
             println!("millpond {}", env!("CARGO_PKG_VERSION"));

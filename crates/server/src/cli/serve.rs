@@ -23,6 +23,7 @@ use crate::config::{Config, Keep};
 use crate::descriptors::{self, Carried};
 use crate::front_door::stream::Serves;
 use crate::front_door::{FrontDoor, catalogue, listener};
+use crate::instances;
 use crate::logging;
 use crate::shutdown::Signals;
 use crate::wiring::Platform;
@@ -81,6 +82,9 @@ impl Running {
         let mut watching = JoinSet::new();
         let watched = front_door.clone();
         watching.spawn(async move { watched.watch_over_connections().await });
+        if let Some(instances) = front_door.services().instances.clone() {
+            watching.spawn(instances.serve_front_door(front_door.clone()));
+        }
         Ok(Self { addresses, tls_addresses, front_door, mode, accepting, watching })
     }
 
@@ -194,6 +198,7 @@ fn announce(config: &Config, running: &Running) {
          \x20 region    {region} (any other works too), account {account}\n\
          \x20 data      {data}\n\
          \x20 keys      {keys}\n\
+         \x20 instances {instances}\n\
          \x20 try       millpond aws --endpoint {endpoint} sqs create-queue --queue-name jobs\n\
          \x20 or set    export AWS_ENDPOINT_URL={endpoint} AWS_REGION={region}{credentials}\n\
          Ready on {endpoint}\n",
@@ -202,6 +207,7 @@ fn announce(config: &Config, running: &Running) {
         urls = urls.join(" "),
         region = config.region,
         account = config.account,
+        instances = running.front_door.services().instances.as_ref().map_or_else(instances::none, |run| run.told()),
     );
     // Whoever started us may have closed its end: serving matters more than saying so.
     let mut out = std::io::stdout().lock();

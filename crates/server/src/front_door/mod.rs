@@ -126,6 +126,11 @@ impl FrontDoor {
         }
     }
 
+    /// The certificate of the authority that vouches for this door.
+    pub fn authority_pem(&self) -> &str {
+        self.tls.authority.certificate_pem()
+    }
+
     /// The services behind the door.
     pub fn services(&self) -> &Services {
         &self.services

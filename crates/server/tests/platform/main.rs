@@ -13,6 +13,7 @@ mod limits;
 mod load_balancer;
 mod pages;
 mod routing;
+mod running_instances;
 mod shutdown;
 mod start;
 mod support;

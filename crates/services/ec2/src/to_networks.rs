@@ -2,8 +2,8 @@
 //!
 //! Invariants:
 //! - Pure: the same rows give the same [`Networks`].
-//! - Only VPCs in which something stands are there: an instance that is not terminated, or a load balancer's node. An
-//!   empty VPC costs nothing.
+//! - Only VPCs in which an instance stands that is not terminated are there, with load balancers' nodes in them. An empty
+//!   VPC costs nothing, and a node alone has nobody to reach in it.
 //! - What the engine doesn't carry, IPv6, is left out: it could reach nobody.
 
 use std::collections::BTreeMap;
@@ -112,13 +112,13 @@ pub(crate) fn id_in(key: &str) -> &str {
     key.rsplit('\0').next().unwrap_or_default()
 }
 
-/// Whether a load balancer stands there.
+/// Whether it is a load balancer's.
 fn is_node(row: &InterfaceRow) -> bool {
     row.requester.as_deref() == Some(LOAD_BALANCING)
 }
 
 fn is_present(row: &InterfaceRow) -> bool {
-    is_node(row) || row.attachment.as_ref().is_some_and(|attachment| attachment.instance_id.is_some())
+    row.attachment.as_ref().is_some_and(|attachment| attachment.instance_id.is_some())
 }
 
 fn network(cidr: Cidr) -> Ipv4Network {

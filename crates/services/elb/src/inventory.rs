@@ -1,4 +1,4 @@
-//! [`Inventory`]: what ELB asks of EC2, three of its many operations, so that tests can put something else in its place.
+//! [`Inventory`]: what ELB asks of EC2, a few of its many operations, so that tests can put something else in its place.
 //!
 //! Invariant: nothing is decided here; each method is the operation of that name.
 
@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use api::Call;
 use api::ec2::{
-    DescribeInstancesInput, DescribeInstancesOutput, DescribeSecurityGroupsInput, DescribeSecurityGroupsOutput,
-    DescribeSubnetsInput, DescribeSubnetsOutput, Ec2,
+    CreateNetworkInterfaceInput, DeleteNetworkInterfaceInput, DescribeInstancesInput, DescribeInstancesOutput,
+    DescribeNetworkInterfacesInput, DescribeNetworkInterfacesOutput, DescribeSecurityGroupsInput,
+    DescribeSecurityGroupsOutput, DescribeSubnetsInput, DescribeSubnetsOutput, Ec2,
+    ModifyNetworkInterfaceAttributeInput,
 };
 use async_trait::async_trait;
 use wire::ApiError;
@@ -22,6 +24,14 @@ pub(crate) trait Inventory: Send + Sync + 'static {
         input: DescribeSecurityGroupsInput,
     ) -> Result<DescribeSecurityGroupsOutput, ApiError>;
     async fn subnets(&self, call: &Call, input: DescribeSubnetsInput) -> Result<DescribeSubnetsOutput, ApiError>;
+    async fn interfaces(
+        &self,
+        call: &Call,
+        input: DescribeNetworkInterfacesInput,
+    ) -> Result<DescribeNetworkInterfacesOutput, ApiError>;
+    async fn create_interface(&self, call: &Call, input: CreateNetworkInterfaceInput) -> Result<(), ApiError>;
+    async fn modify_interface(&self, call: &Call, input: ModifyNetworkInterfaceAttributeInput) -> Result<(), ApiError>;
+    async fn delete_interface(&self, call: &Call, input: DeleteNetworkInterfaceInput) -> Result<(), ApiError>;
 }
 
 /// The service itself.
@@ -43,5 +53,25 @@ impl Inventory for FromEc2 {
 
     async fn subnets(&self, call: &Call, input: DescribeSubnetsInput) -> Result<DescribeSubnetsOutput, ApiError> {
         self.0.describe_subnets(call, input).await
+    }
+
+    async fn interfaces(
+        &self,
+        call: &Call,
+        input: DescribeNetworkInterfacesInput,
+    ) -> Result<DescribeNetworkInterfacesOutput, ApiError> {
+        self.0.describe_network_interfaces(call, input).await
+    }
+
+    async fn create_interface(&self, call: &Call, input: CreateNetworkInterfaceInput) -> Result<(), ApiError> {
+        self.0.create_network_interface(call, input).await.map(drop)
+    }
+
+    async fn modify_interface(&self, call: &Call, input: ModifyNetworkInterfaceAttributeInput) -> Result<(), ApiError> {
+        self.0.modify_network_interface_attribute(call, input).await.map(drop)
+    }
+
+    async fn delete_interface(&self, call: &Call, input: DeleteNetworkInterfaceInput) -> Result<(), ApiError> {
+        self.0.delete_network_interface(call, input).await.map(drop)
     }
 }

@@ -17,6 +17,7 @@ mod describe;
 mod errors;
 mod health_check;
 mod instances;
+mod interfaces;
 mod inventory;
 mod limits;
 mod listeners;

@@ -27,6 +27,8 @@ pub(crate) struct Live {
     certificates: HashMap<String, Arc<balancer::Certificate>>,
     /// What could not be served then, for the log and for the next try.
     failures: BTreeSet<String>,
+    /// What could not be done to network interfaces, likewise.
+    interface_failures: BTreeSet<String>,
     /// Whether the last look failed; it is logged once.
     failing: bool,
 }
@@ -38,7 +40,15 @@ impl Elb {
         let mut live = inner.live.lock().await;
         let world = match self.all_rows().await {
             Ok(rows) => {
-                let gathered = world::gather(&*inner.ec2, &*inner.certificates, &rows, &live.certificates).await;
+                let (interfaces, failures) = self.keep_interfaces(&rows).await;
+                for failure in failures.difference(&live.interface_failures) {
+                    tracing::error!(failure, "a load balancer's network interface is not as it should be");
+                }
+                live.interface_failures = failures;
+                let networks = inner.instance_networks.as_deref();
+                let gathered =
+                    world::gather(&*inner.ec2, networks, &interfaces, &*inner.certificates, &rows, &live.certificates)
+                        .await;
                 gathered.map(|world| (rows, world)).map_err(|error| error.to_string())
             }
             Err(error) => Err(error.to_string()),

@@ -45,6 +45,8 @@ pub struct ElbOptions {
     pub balancer: balancer::Balancer,
     /// Where nodes can stand.
     pub zones: Vec<Zone>,
+    /// Knows the ways to instances that are run here. `None`: there are none, and nodes stand on the host alone.
+    pub instance_networks: Option<Arc<dyn ::api::InstanceNetworks>>,
     /// What DNS names end with after name and region: `elb.localhost` makes `web-1234567890.us-east-1.elb.localhost`.
     pub dns_domain: String,
 }
@@ -72,6 +74,7 @@ pub(crate) struct Inner {
     pub(crate) object_store: Arc<dyn ::api::ObjectStore>,
     pub(crate) balancer: Arc<dyn DataPlane>,
     pub(crate) zones: Zones,
+    pub(crate) instance_networks: Option<Arc<dyn ::api::InstanceNetworks>>,
     pub(crate) dns_domain: String,
     /// What the balancer serves now.
     pub(crate) live: tokio::sync::Mutex<Live>,
@@ -93,6 +96,7 @@ pub(crate) struct Parts {
     pub(crate) certificates: Arc<dyn ServerCertificates>,
     pub(crate) object_store: Arc<dyn ::api::ObjectStore>,
     pub(crate) zones: Vec<Zone>,
+    pub(crate) instance_networks: Option<Arc<dyn ::api::InstanceNetworks>>,
     pub(crate) dns_domain: String,
 }
 
@@ -113,10 +117,18 @@ impl Elb {
     /// # Errors
     /// When rows cannot be read.
     pub async fn open(options: ElbOptions) -> Result<Self, OpenError> {
-        let ElbOptions { store, clock, ids, ec2, certificates, object_store, balancer, zones, dns_domain } = options;
-        let ec2 = Arc::new(FromEc2(ec2));
-        let parts = Parts { store, clock, ids, ec2, certificates, object_store, zones, dns_domain };
-        Self::with(parts, Arc::new(balancer)).await
+        let parts = Parts {
+            store: options.store,
+            clock: options.clock,
+            ids: options.ids,
+            ec2: Arc::new(FromEc2(options.ec2)),
+            certificates: options.certificates,
+            object_store: options.object_store,
+            zones: options.zones,
+            instance_networks: options.instance_networks,
+            dns_domain: options.dns_domain,
+        };
+        Self::with(parts, Arc::new(options.balancer)).await
     }
 
     pub(crate) async fn with(parts: Parts, balancer: Arc<dyn DataPlane>) -> Result<Self, OpenError> {
@@ -129,6 +141,7 @@ impl Elb {
             object_store: parts.object_store,
             balancer,
             zones: Zones::new(parts.zones),
+            instance_networks: parts.instance_networks,
             dns_domain: parts.dns_domain.trim_matches('.').to_ascii_lowercase(),
             live: tokio::sync::Mutex::default(),
             publishing: tokio::sync::Mutex::default(),

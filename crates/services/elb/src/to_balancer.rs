@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::Way;
 use balancer::{
     AccessRule, Backend, BackendProtocol, Config, DesyncMode, Frontend, HealthCheck, HealthCheckKind, IpNetwork,
     Listener, LoadBalancer, LoadBalancerId, Node, Stickiness, Target, TargetId, Tls, TlsPolicy,
@@ -17,7 +18,7 @@ use crate::access;
 use crate::health_check;
 use crate::policy_types::{APP_COOKIE, BACKEND_AUTHENTICATION, LB_COOKIE, PROXY_PROTOCOL, PUBLIC_KEY, SSL_NEGOTIATION};
 use crate::public_key;
-use crate::rows::{ListenerRow, LoadBalancerRow, PolicyRow, Protocol};
+use crate::rows::{ListenerRow, LoadBalancerRow, PolicyRow, Protocol, ZoneRow};
 use crate::security_policies;
 use crate::world::{Facts, World};
 
@@ -37,11 +38,7 @@ fn load_balancer(row: &LoadBalancerRow, facts: &Facts, world: &World) -> LoadBal
         id: LoadBalancerId(row.id),
         name: row.name.as_str().into(),
         dns_names: dns_names(row),
-        nodes: row
-            .zones
-            .iter()
-            .map(|zone| Node { zone: zone.zone.as_str().into(), address: zone.address, egress: None })
-            .collect(),
+        nodes: row.zones.iter().map(|zone| node(row, zone, facts)).collect(),
         listeners: row.listeners.iter().filter_map(|one| listener(row, one, world)).map(Arc::new).collect(),
         targets: row.instances.iter().filter_map(|id| target(id, facts)).map(Arc::new).collect(),
         health_check: health_check(row),
@@ -65,6 +62,11 @@ fn dns_names(row: &LoadBalancerRow) -> Vec<Arc<str>> {
     [Some(name.into()), both].into_iter().flatten().collect()
 }
 
+fn node(row: &LoadBalancerRow, zone: &ZoneRow, facts: &Facts) -> Node {
+    let egress = zone.subnet.as_ref().and_then(|subnet| facts.egresses.get(&(row.name.clone(), subnet.clone())));
+    Node { zone: zone.zone.as_str().into(), address: zone.address, egress: egress.cloned() }
+}
+
 /// An instance that runs. One whose zone is not enabled stays a target too: the balancer has no node there that would
 /// use it, and lets it finish what it does.
 fn target(id: &str, facts: &Facts) -> Option<Target> {
@@ -72,7 +74,12 @@ fn target(id: &str, facts: &Facts) -> Option<Target> {
     if instance.state != "running" {
         return None;
     }
-    Some(Target { id: TargetId(id.into()), address: instance.address?, zone: instance.zone.as_str().into() })
+    let (address, behind_egress) = match instance.way {
+        Some(Way::Vpc) => (instance.address?, true),
+        Some(Way::Host(address)) => (address, false),
+        None => (instance.address?, false),
+    };
+    Some(Target { id: TargetId(id.into()), address, zone: instance.zone.as_str().into(), behind_egress })
 }
 
 fn listener(row: &LoadBalancerRow, listener: &ListenerRow, world: &World) -> Option<Listener> {

@@ -7,9 +7,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use api::ec2::{DescribeInstancesInput, DescribeSecurityGroupsInput, IpPermission};
-use api::{Call, ServerCertificates};
+use api::{Call, InstanceNetworks, ServerCertificates, Way};
 use wire::ApiError;
 
+use crate::interfaces::{Interfaces, NodeInterface};
 use crate::inventory::Inventory;
 use crate::rows::LoadBalancerRow;
 use crate::service_call;
@@ -33,12 +34,16 @@ pub(crate) struct World {
 pub(crate) struct Facts {
     pub(crate) instances: HashMap<String, InstanceFacts>,
     pub(crate) groups: HashMap<String, GroupFacts>,
+    /// Where nodes' connections into VPCs begin, by load balancer's name and subnet.
+    pub(crate) egresses: HashMap<(String, String), balancer::Egress>,
 }
 
 /// An instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InstanceFacts {
     pub(crate) address: Option<IpAddr>,
+    /// The way to it, if it is run here.
+    pub(crate) way: Option<Way>,
     pub(crate) zone: String,
     /// `running`, `pending`, `stopped`, …
     pub(crate) state: String,
@@ -53,9 +58,11 @@ pub(crate) struct GroupFacts {
     pub(crate) ingress: Vec<IpPermission>,
 }
 
-/// Asks about all that the rows name.
+/// Asks about all that the rows name. `interfaces` are those of load balancers, which somebody has looked up before.
 pub(crate) async fn gather(
     ec2: &dyn Inventory,
+    networks: Option<&dyn InstanceNetworks>,
+    interfaces: &Interfaces,
     certificates: &dyn ServerCertificates,
     rows: &[LoadBalancerRow],
     known: &HashMap<String, Arc<balancer::Certificate>>,
@@ -64,8 +71,12 @@ pub(crate) async fn gather(
     let places: BTreeSet<_> = rows.iter().map(|row| (row.account.clone(), row.region.clone())).collect();
     for (account, region) in places {
         let Some(call) = service_call::to_ec2(&account, &region) else { continue };
-        let facts = facts(ec2, &call).await?;
-        world.regions.insert((account, region), facts);
+        let mut facts = facts(ec2, &call).await?;
+        let place = (account, region);
+        if let Some(networks) = networks {
+            find_ways(&mut facts, networks, interfaces.get(&place).map_or(&[], Vec::as_slice));
+        }
+        world.regions.insert(place, facts);
     }
     let arns: BTreeSet<_> =
         rows.iter().flat_map(|row| &row.listeners).filter_map(|listener| listener.certificate.as_ref()).collect();
@@ -78,6 +89,19 @@ pub(crate) async fn gather(
         world.certificates.insert(arn.clone(), certificate);
     }
     Ok(world)
+}
+
+/// Adds how instances are reached that are run here.
+fn find_ways(facts: &mut Facts, networks: &dyn InstanceNetworks, interfaces: &[NodeInterface]) {
+    for (id, instance) in &mut facts.instances {
+        let Some(IpAddr::V4(address)) = instance.address else { continue };
+        instance.way = networks.way_to(id, address);
+    }
+    for interface in interfaces {
+        let Some(namespace) = networks.network(&interface.vpc_id, interface.address) else { continue };
+        let egress = balancer::Egress { namespace: Some(namespace), source: interface.address.into() };
+        facts.egresses.insert((interface.load_balancer.clone(), interface.subnet.clone()), egress);
+    }
 }
 
 /// A certificate as the balancer takes it.
@@ -99,6 +123,7 @@ pub(crate) async fn facts(ec2: &dyn Inventory, call: &Call) -> Result<Facts, Api
             let Some(id) = instance.instance_id else { continue };
             let fact = InstanceFacts {
                 address: instance.private_ip_address.or(instance.ipv6_address).and_then(|text| text.parse().ok()),
+                way: None,
                 zone: instance.placement.and_then(|placement| placement.availability_zone).unwrap_or_default(),
                 state: instance.state.and_then(|state| state.name).unwrap_or_else(|| "running".to_owned()),
                 vpc_id: instance.vpc_id,

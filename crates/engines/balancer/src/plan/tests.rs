@@ -67,7 +67,7 @@ pub(crate) fn zone_name(zone: u8) -> Arc<str> {
 
 fn target(id: u8, zone: u8) -> Target {
     let address = IpAddr::V4(Ipv4Addr::new(10, 0, zone, id));
-    Target { id: TargetId(format!("i-{id}").into()), address, zone: zone_name(zone) }
+    Target { id: TargetId(format!("i-{id}").into()), address, zone: zone_name(zone), behind_egress: false }
 }
 
 fn listener(port: u16, http: bool) -> Listener {

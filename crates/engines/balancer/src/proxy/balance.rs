@@ -47,6 +47,7 @@ mod tests {
                 id: TargetId(format!("i-{number}").into()),
                 address: [10, 0, 0, 1].into(),
                 zone: "us-east-1a".into(),
+                behind_egress: false,
             };
             let state = TargetState::new(&target);
             state.in_service.store(true, Ordering::Relaxed);

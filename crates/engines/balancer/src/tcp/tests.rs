@@ -49,7 +49,12 @@ impl Setup {
             .iter()
             .map(|address| {
                 let id = TargetId((*address).into());
-                Arc::new(Target { id, address: address.parse().unwrap(), zone: "us-east-1a".into() })
+                Arc::new(Target {
+                    id,
+                    address: address.parse().unwrap(),
+                    zone: "us-east-1a".into(),
+                    behind_egress: false,
+                })
             })
             .collect();
         let load_balancer = LoadBalancer {

@@ -95,7 +95,12 @@ pub fn free_address(ip: &str) -> SocketAddr {
 }
 
 pub fn target(number: usize, address: IpAddr) -> Arc<Target> {
-    Arc::new(Target { id: TargetId(format!("i-{number}").into()), address, zone: "us-east-1a".into() })
+    Arc::new(Target {
+        id: TargetId(format!("i-{number}").into()),
+        address,
+        zone: "us-east-1a".into(),
+        behind_egress: false,
+    })
 }
 
 pub fn everybody() -> Vec<AccessRule> {

@@ -5,7 +5,11 @@
 //! - A script holds nothing from outside but addresses, numbers and names that [`super::config`] has checked.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::{Command, Stdio};
+
+/// Debian keeps them where only root's own leads.
+const PATH: &str = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin";
 
 /// Runs the lines of an `ip -batch` script.
 pub(crate) fn ip(lines: &str) -> io::Result<()> {
@@ -24,8 +28,7 @@ pub(crate) fn nft(script: &str) -> io::Result<()> {
 
 fn run(program: &str, arguments: &[&str], input: &str) -> io::Result<String> {
     let mut command = Command::new(program);
-    // Debian keeps them where only root's PATH leads.
-    command.env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin").args(arguments);
+    command.env("PATH", PATH).args(arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;
     if let Some(mut stdin) = child.stdin.take() {
@@ -40,10 +43,12 @@ fn run(program: &str, arguments: &[&str], input: &str) -> io::Result<String> {
     Err(io::Error::other(format!("{program} {}: {}", arguments.join(" "), said.trim())))
 }
 
-/// Whether both are there.
+/// Whether both are there; none is run to find out.
 pub(crate) fn are_installed() -> Result<(), String> {
-    for (program, argument, package) in [("ip", "-V", "iproute2"), ("nft", "--version", "nftables")] {
-        run(program, &[argument], "").map_err(|error| format!("{error}; install {package}"))?;
+    for (program, package) in [("ip", "iproute2"), ("nft", "nftables")] {
+        if !PATH.split(':').any(|directory| Path::new(directory).join(program).is_file()) {
+            return Err(format!("{program} is not installed; install {package}"));
+        }
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Network interfaces: users', and those of load balancers.
 
 use crate::platform::{platform, platform_with_engine, service_call};
+use crate::run::IMAGE;
 
 #[tokio::test]
 async fn an_interface_has_an_address_of_its_subnet_and_keeps_subnet_and_group() {
@@ -87,6 +88,8 @@ async fn a_load_balancers_interface_is_a_node_of_its_vpc_and_only_its_own_to_cha
     let vpc = platform.vpc("10.0.0.0/16").await;
     let subnet = platform.subnet(&vpc, "10.0.1.0/24").await;
     let group = platform.group(&vpc, "elb").await;
+    let run = format!("ImageId={IMAGE}&MinCount=1&MaxCount=1&SubnetId={subnet}");
+    let instance = platform.ask("RunInstances", &run).await.text("instanceId");
     let user = std::mem::replace(&mut platform.call, service_call("elasticloadbalancing.amazonaws.com"));
     let form = format!("SubnetId={subnet}&SecurityGroupId.1={group}&Description=ELB%20front");
     let made = platform.ask("CreateNetworkInterface", &form).await;
@@ -109,5 +112,11 @@ async fn a_load_balancers_interface_is_a_node_of_its_vpc_and_only_its_own_to_cha
     assert_eq!(platform.ask("DeleteSubnet", &format!("SubnetId={subnet}")).await.code(), "DependencyViolation");
     platform.call = service;
     platform.ask("DeleteNetworkInterface", &delete).await.ok();
+    crate::asked::until(|| nodes().is_empty()).await;
+    // A node alone would have nobody to reach: the engine has nothing to do for it.
+    platform.ask("CreateNetworkInterface", &form).await.ok();
+    crate::asked::until(|| !nodes().is_empty()).await;
+    platform.ask("TerminateInstances", &format!("InstanceId.1={instance}")).await.ok();
+    platform.until_state(&instance, "terminated").await;
     crate::asked::until(|| engine.networks().vpcs.is_empty()).await;
 }

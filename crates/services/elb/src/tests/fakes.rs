@@ -29,6 +29,9 @@ pub(crate) struct FakeEc2 {
     pub(crate) groups: Mutex<BTreeMap<String, SecurityGroup>>,
     pub(crate) subnets: Mutex<Vec<Subnet>>,
     pub(crate) down: Mutex<bool>,
+    pub(crate) interfaces: Mutex<Vec<NetworkInterface>>,
+    /// Given to ELB when it is opened.
+    pub(crate) networks: Mutex<Option<Arc<dyn ::api::InstanceNetworks>>>,
 }
 
 impl FakeEc2 {
@@ -78,6 +81,10 @@ impl FakeEc2 {
     }
 }
 
+fn identifiers(groups: Vec<String>) -> Vec<GroupIdentifier> {
+    groups.into_iter().map(|id| GroupIdentifier { group_id: Some(id), ..Default::default() }).collect()
+}
+
 /// Two rows a page; the token is the number of the next row.
 fn page<T: Clone>(rows: &[T], token: Option<String>) -> (Vec<T>, Option<String>) {
     let start: usize = token.map_or(0, |token| token.parse().unwrap());
@@ -113,6 +120,50 @@ impl Inventory for FakeEc2 {
         let all = self.subnets.lock().clone();
         let (subnets, next_token) = page(&all, input.next_token);
         Ok(DescribeSubnetsOutput { next_token, subnets })
+    }
+
+    async fn interfaces(
+        &self,
+        _: &Call,
+        input: DescribeNetworkInterfacesInput,
+    ) -> Result<DescribeNetworkInterfacesOutput, ApiError> {
+        self.answer()?;
+        assert_eq!(input.filters[0].values, ["amazon-elb"]);
+        let all = self.interfaces.lock().clone();
+        let (network_interfaces, next_token) = page(&all, input.next_token);
+        Ok(DescribeNetworkInterfacesOutput { next_token, network_interfaces })
+    }
+
+    async fn create_interface(&self, call: &Call, input: CreateNetworkInterfaceInput) -> Result<(), ApiError> {
+        self.answer()?;
+        assert!(matches!(&call.identity.principal, Principal::Service { .. }));
+        let mut all = self.interfaces.lock();
+        let number = all.len() + 1;
+        let subnet = self.subnets.lock().iter().find(|one| one.subnet_id.as_ref() == Some(&input.subnet_id)).cloned();
+        all.push(NetworkInterface {
+            network_interface_id: Some(format!("eni-{number}")),
+            private_ip_address: Some(format!("10.0.9.{number}")),
+            vpc_id: subnet.unwrap().vpc_id,
+            subnet_id: Some(input.subnet_id),
+            description: input.description,
+            groups: identifiers(input.groups),
+            ..Default::default()
+        });
+        Ok(())
+    }
+
+    async fn modify_interface(&self, _: &Call, input: ModifyNetworkInterfaceAttributeInput) -> Result<(), ApiError> {
+        self.answer()?;
+        let mut all = self.interfaces.lock();
+        let there = all.iter_mut().find(|one| one.network_interface_id.as_ref() == Some(&input.network_interface_id));
+        there.unwrap().groups = identifiers(input.groups);
+        Ok(())
+    }
+
+    async fn delete_interface(&self, _: &Call, input: DeleteNetworkInterfaceInput) -> Result<(), ApiError> {
+        self.answer()?;
+        self.interfaces.lock().retain(|one| one.network_interface_id.as_ref() != Some(&input.network_interface_id));
+        Ok(())
     }
 }
 

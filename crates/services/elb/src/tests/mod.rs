@@ -3,6 +3,7 @@
 mod attributes;
 mod fakes;
 mod health;
+mod interfaces;
 mod listeners;
 mod load_balancers;
 mod logs;

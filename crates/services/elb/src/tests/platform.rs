@@ -79,6 +79,7 @@ pub(crate) async fn open(
         certificates: certificates.clone(),
         object_store: s3.clone(),
         zones,
+        instance_networks: ec2.networks.lock().clone(),
         dns_domain: "elb.localhost".into(),
     };
     Elb::with(parts, plane).await.unwrap()

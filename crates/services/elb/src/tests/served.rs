@@ -82,6 +82,7 @@ fn world(rng: &mut Rng) -> World {
             continue;
         }
         let instance = InstanceFacts {
+            way: None,
             address: (!rng.one_in(5)).then(|| std::net::IpAddr::from([10, 0, 0, number])),
             zone: ["us-east-1a", "us-east-1b"][below(rng, 2)].into(),
             state: (*rng.pick(&STATES).unwrap()).into(),

@@ -47,6 +47,7 @@ impl Balancer {
             id: TargetId(format!("i-{number}").into()),
             address: IpAddr::from([10, 0, 0, 1]),
             zone: address.into(),
+            behind_egress: false,
         };
         let targets = (0..targets).map(|number| Arc::new(TargetState::new(&target(number)))).collect();
         self.nodes.push((Arc::new(NodeState::new(self.load_balancer.id, &node)), targets));

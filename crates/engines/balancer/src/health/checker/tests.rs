@@ -49,7 +49,12 @@ fn address(target: u8) -> IpAddr {
 
 fn target(number: u32) -> Arc<TargetState> {
     let address = Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 0, 0, 0)) + number).into();
-    Arc::new(TargetState::new(&Target { id: TargetId(format!("i-{number}").into()), address, zone: "a".into() }))
+    Arc::new(TargetState::new(&Target {
+        id: TargetId(format!("i-{number}").into()),
+        address,
+        zone: "a".into(),
+        behind_egress: false,
+    }))
 }
 
 fn test(targets: u32) -> Test {

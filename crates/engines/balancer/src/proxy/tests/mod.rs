@@ -94,6 +94,7 @@ impl World {
                 id: TargetId(format!("i-{number}").into()),
                 address: target_ip(number),
                 zone: node.zone.clone(),
+                behind_egress: false,
             })
             .map(|target| TargetState::new(&target))
             .inspect(|state| state.in_service.store(true, Ordering::Relaxed))
