@@ -17,11 +17,31 @@ use crate::causes;
 use crate::draft::{DRAINING, Draft, status};
 use crate::hooks;
 use crate::processes::ADD_TO_LOAD_BALANCER;
-use crate::rows::{AttachState, HookResult, Lifecycle, Transition};
+use crate::rows::{AttachState, GroupRow, HookResult, InstanceRow, Lifecycle, Transition};
 use crate::world::{Balancer, World};
 
-/// Gives intents the ids that EC2 has for them already.
+/// Takes note of what was done and never written down: launches whose ids were lost, and registrations with load
+/// balancers that are being detached.
 pub(crate) fn adopt(draft: &mut Draft, world: &World) {
+    adopt_launches(draft, world);
+    let GroupRow { instances, load_balancers, .. } = &mut draft.row;
+    for balancer in load_balancers.iter().filter(|one| one.state == AttachState::Removing) {
+        for instance in instances.iter_mut() {
+            adopt_registration(instance, &balancer.name, world);
+        }
+    }
+}
+
+/// A registration whose answer was lost is one all the same: what is to leave must leave it, too.
+fn adopt_registration(instance: &mut InstanceRow, name: &String, world: &World) {
+    let noted =
+        instance.load_balancers.contains(name) || instance.drains.iter().any(|drain| drain.load_balancer == *name);
+    if !noted && instance.id.as_ref().is_some_and(|id| world.has_registered(name, id)) {
+        instance.load_balancers.push(name.clone());
+    }
+}
+
+fn adopt_launches(draft: &mut Draft, world: &World) {
     for index in 0..draft.row.instances.len() {
         let instance = &draft.row.instances[index];
         if instance.id.is_some() {
@@ -219,8 +239,16 @@ fn proceed(draft: &mut Draft, index: usize, lifecycle: Lifecycle, status: &str) 
 /// Whether no load balancer has the instance any more; notes which still drain it.
 fn is_released(draft: &mut Draft, world: &World, index: usize) -> bool {
     let (now_ms, hurry) = (draft.now_ms(), draft.row.deleting);
-    let instance = &mut draft.row.instances[index];
+    let GroupRow { instances, load_balancers, .. } = &mut draft.row;
+    let instance = &mut instances[index];
     let Some(id) = instance.id.clone() else { return true };
+    for balancer in load_balancers.iter() {
+        // Whether it has the instance is not known: going on could leave it there for ever.
+        if world.is_silent(&balancer.name) {
+            return false;
+        }
+        adopt_registration(instance, &balancer.name, world);
+    }
     instance.load_balancers.retain(|name| !world.misses(name));
     // Nothing can be under way on an instance that is dead, and a forced deletion waits for nothing.
     let waits = world.lives(&id) && !hurry;

@@ -87,6 +87,19 @@ impl World {
         }
     }
 
+    /// Whether ELB did not answer for a load balancer.
+    pub(crate) fn is_silent(&self, load_balancer: &str) -> bool {
+        matches!(self.load_balancers.get(load_balancer), Some(Balancer::Unknown))
+    }
+
+    /// Whether a load balancer has an instance, and is not letting go of it.
+    pub(crate) fn has_registered(&self, load_balancer: &str, id: &str) -> bool {
+        match self.load_balancers.get(load_balancer) {
+            Some(Balancer::Known(targets)) => targets.get(id).is_some_and(|target| !target.deregistering),
+            _ => false,
+        }
+    }
+
     /// Whether a load balancer still drains an instance, or may.
     pub(crate) fn drains(&self, load_balancer: &str, id: &str) -> bool {
         match self.load_balancers.get(load_balancer) {

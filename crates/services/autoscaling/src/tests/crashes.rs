@@ -103,10 +103,36 @@ async fn delete(platform: &mut Platform, rng: &mut Rng) {
 
 #[test]
 fn a_killed_service_ends_in_the_desired_state_with_no_orphan_and_no_duplicate() {
-    for_each_seed(40, |seed| {
+    for_each_seed(150, |seed| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(scenario(seed));
     });
+}
+
+#[tokio::test]
+async fn a_registration_whose_answer_was_lost_is_undone_all_the_same() {
+    let mut platform = seeded(Seed(2), Arc::new(SimClock::frozen(NOW))).await;
+    platform.autoscaling.create_auto_scaling_group(&platform.call, balanced(0, 1, 1)).await.unwrap();
+    while platform.elb.log.lock().is_empty() {
+        // Two questions a look, then the registration.
+        platform.ec2.fuse.light(2, true);
+        let autoscaling = platform.autoscaling.clone();
+        let mut work = tokio::spawn(async move { autoscaling.tick().await });
+        tokio::select! {
+            _ = &mut work => {}
+            () = platform.ec2.fuse.burnt.notified() => work.abort(),
+        }
+        platform.restart().await;
+    }
+    platform.ec2.fuse.put_out();
+    let id = platform.ec2.state.lock().living().remove(0);
+    assert!(platform.elb.balancers.lock()["elb"].registered.contains(&id));
+    platform.ec2.state.lock().kill(&id);
+    platform.restart().await;
+    platform.clock.advance(Duration::from_secs(2));
+    platform.settle().await;
+    let registered: Vec<_> = platform.elb.balancers.lock()["elb"].registered.iter().cloned().collect();
+    assert_eq!(registered, platform.serving().await, "the dead one is out");
 }
 
 #[tokio::test]
