@@ -24,7 +24,7 @@ impl Signals {
     }
 
     /// Waits for another signal and ends the process as that signal by itself would have.
-    pub async fn force(mut self) -> ! {
+    pub async fn force(&mut self) -> ! {
         let (name, exit_code) = self.next().await;
         warn!(signal = name, "stopping at once");
         std::process::exit(exit_code)

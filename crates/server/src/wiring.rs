@@ -7,16 +7,18 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use api::Call;
 use autoscaling::{Autoscaling, AutoscalingOptions};
-use balancer::Balancer;
+use balancer::{Balancer, ListeningSocket};
 use bytes::Bytes;
 use ec2::{Ec2, Ec2Options, Images, Machines};
 use elb::{Elb, ElbOptions};
 use host::{Clock, Disk, Ids, SystemClock, SystemDisk, SystemIds};
 use iam::{Authenticator, Iam, Keys, MasterKey, Mode, Sts};
+use parking_lot::Mutex;
 use queue::Engine;
 use s3::{S3, S3Options};
 use sqs::{Sqs, SqsOptions};
@@ -33,6 +35,10 @@ use crate::metrics::{QUEUES_MAX, Text};
 
 /// Access records that are not in a bucket yet, below the data directory.
 const ACCESS_RECORDS_DIR: &str = "access-records";
+/// Those of a process that has handed over and finishes what it has begun.
+const LEFT_RECORDS_DIR: &str = "access-records-left";
+/// How often what load balancers are used for is made durable: a crash loses as much of it at most.
+const METER_EVERY: Duration = Duration::from_secs(60);
 
 /// The ground that services stand on.
 pub struct Platform {
@@ -103,8 +109,8 @@ pub struct Services {
     pub instances: Option<Arc<Instances>>,
     engine: Engine,
     resetting: tokio::sync::Mutex<()>,
-    /// Held, and with it the lock on the data directory, until all services are gone.
-    _home: Home,
+    /// Held, and with it the lock on the data directory, until all services are gone or it is released.
+    home: Mutex<Option<Home>>,
 }
 
 impl Platform {
@@ -152,33 +158,28 @@ impl Platform {
     }
 
     /// Opens all services, each on those before it.
-    pub async fn services(self, config: &Config) -> anyhow::Result<Services> {
+    ///
+    /// `inherited` are sockets of load balancers that another process listens on; if this one takes over from it, its
+    /// DNS server answers too until it ends.
+    pub async fn services(
+        self,
+        config: &Config,
+        inherited: Vec<ListeningSocket>,
+        takes_over: bool,
+    ) -> anyhow::Result<Services> {
         let engine = self.queue_engine()?;
         let sqs = self.sqs(config, &engine).await?;
         let s3 = self.s3(config)?;
         let iam = Iam::open(self.store.clone(), &self.master_key, self.clock.clone(), self.ids.clone())?;
         let instances = self.instances(config).await?;
         let ec2 = self.ec2(config, instances.as_ref())?;
-        let balancer = self.balancer(&config.load_balancing)?;
+        let balancer = self.balancer(&config.load_balancing, inherited, takes_over)?;
         let elb = self.elb(&config.load_balancing, &ec2, &iam, &s3, &balancer, instances.as_ref()).await?;
         ec2.ask_before_delete(elb.security_group_users());
         let autoscaling = self.autoscaling(&ec2, &elb).await?;
-        let resetting = tokio::sync::Mutex::default();
-        let home = self.home;
-        Ok(Services {
-            sqs,
-            s3,
-            sts: Sts,
-            iam,
-            ec2,
-            elb,
-            autoscaling,
-            balancer,
-            instances,
-            engine,
-            resetting,
-            _home: home,
-        })
+        let (resetting, home) = (tokio::sync::Mutex::default(), Mutex::new(Some(self.home)));
+        let sts = Sts;
+        Ok(Services { sqs, s3, sts, iam, ec2, elb, autoscaling, balancer, instances, engine, resetting, home })
     }
 
     fn queue_engine(&self) -> anyhow::Result<Engine> {
@@ -237,7 +238,12 @@ impl Platform {
         Ok(Ec2::open(options)?)
     }
 
-    fn balancer(&self, config: &LoadBalancing) -> anyhow::Result<Balancer> {
+    fn balancer(
+        &self,
+        config: &LoadBalancing,
+        inherited: Vec<ListeningSocket>,
+        takes_over: bool,
+    ) -> anyhow::Result<Balancer> {
         let dns = (!config.dns_listen.is_empty())
             .then(|| balancer::DnsOptions { listen: config.dns_listen.clone(), zone: config.dns_domain.clone() });
         let options = balancer::Options {
@@ -248,7 +254,8 @@ impl Platform {
             limits: config.limits.clone(),
             worker_threads: config.worker_threads,
             dns,
-            inherited: Vec::new(),
+            inherited,
+            takes_over,
         };
         Balancer::start(options).context("cannot start the load balancers")
     }
@@ -371,6 +378,7 @@ impl Services {
 
     /// Makes everything durable and stops what runs in the background.
     pub async fn close(&self) -> anyhow::Result<()> {
+        self.note_usage().await;
         // Before those that it asks.
         self.autoscaling.close().await;
         self.elb.close().await;
@@ -379,6 +387,26 @@ impl Services {
         }
         self.s3.close().await;
         Ok(self.sqs.close().await?)
+    }
+
+    /// Lets go of the data directory, for the process that takes over. Only the balancer may be used after it, and it
+    /// keeps what it records elsewhere.
+    pub fn release(&self) {
+        *self.home.lock() = None;
+    }
+
+    /// From now on access records are kept where the process that takes over finds them in the end.
+    pub async fn leave_access_records(&self) {
+        if let Err(error) = self.balancer.records().move_to(LEFT_RECORDS_DIR.into()).await {
+            tracing::error!(%error, "access records of what is still to finish will be lost");
+        }
+    }
+
+    /// Takes in the access records of a process that has handed over and ended.
+    pub async fn adopt_access_records(&self) {
+        if let Err(error) = self.balancer.records().adopt(LEFT_RECORDS_DIR.into()).await {
+            tracing::error!(%error, "cannot take in the access records of the process before; the next start tries again");
+        }
     }
 
     /// Empties all services. Access keys stay.
@@ -413,11 +441,31 @@ impl Services {
         documents.chain([(catalogue::S3, "running")]).collect()
     }
 
-    /// Writes the counters of engine and services.
-    pub fn write_metrics(&self, text: &mut Text) {
+    /// Writes the counters of engines and services.
+    pub async fn write_metrics(&self, text: &mut Text) {
         crate::metrics::write_journal(text, &self.engine.stats());
         crate::metrics::write_queues(text, &self.sqs.queue_stats(QUEUES_MAX));
         crate::metrics::write_objects(text, &self.s3.stats());
+        match self.elb.owners().await {
+            Ok(owners) => crate::load_balancer_metrics::write(text, &self.balancer, &owners),
+            Err(error) => tracing::error!(%error, "cannot find out whose load balancers are"),
+        }
+    }
+
+    /// Notes what load balancers are used for, for as long as it is polled.
+    pub async fn meter(&self) {
+        let mut tick = tokio::time::interval(METER_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            self.note_usage().await;
+        }
+    }
+
+    async fn note_usage(&self) {
+        if let Err(error) = self.elb.meter(&self.balancer.stats()).await {
+            tracing::error!(%error, "cannot keep what load balancers were used for");
+        }
     }
 }
 

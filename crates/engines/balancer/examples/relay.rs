@@ -32,6 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         worker_threads: 1,
         dns: None,
         inherited: Vec::new(),
+        takes_over: false,
     })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

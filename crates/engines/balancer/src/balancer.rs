@@ -6,11 +6,11 @@
 //! - No call waits for traffic, but [`Balancer::drain`].
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -52,6 +52,8 @@ pub struct Options {
     /// Sockets that another process listened on. The first configuration takes over those of its addresses, the others
     /// are closed then.
     pub inherited: Vec<ListeningSocket>,
+    /// Another process serves until this one does: where DNS is answered, it may still answer too.
+    pub takes_over: bool,
 }
 
 /// A listening socket, on its way from one process to the next.
@@ -77,6 +79,8 @@ struct Inner {
     spool: Spool,
     dns_addresses: Vec<SocketAddr>,
     reservations: AtomicU64,
+    /// Connections from elsewhere; they go to the workers in turn.
+    deliveries: AtomicUsize,
     workers: Arc<[WorkerHandle]>,
     /// Publishing and draining run there, so that a caller who stops waiting leaves nothing half done.
     control: Handle,
@@ -105,7 +109,7 @@ impl Balancer {
         threads.handles.push(watch_thread);
         let spool = Spool::start(options.disk, options.spool_dir, Arc::clone(&shared.clock))?;
         let checker = Arc::new(Checker::start(&watch, Arc::clone(&shared)));
-        let takes_over = !options.inherited.is_empty();
+        let takes_over = options.takes_over;
         let start_dns = |dns| dns::start(&watch, &dns, Arc::clone(&shared), takes_over).map(Arc::new);
         let dns = options.dns.map(start_dns).transpose()?;
         let dns_addresses = dns.as_ref().map_or_else(Vec::new, |dns| dns.addresses().to_vec());
@@ -134,6 +138,7 @@ impl Balancer {
             spool,
             dns_addresses,
             reservations: AtomicU64::new(0),
+            deliveries: AtomicUsize::new(0),
             workers,
             control,
             threads: Mutex::new(threads),
@@ -181,6 +186,19 @@ impl Balancer {
             let error = |address| BindError { address, failure: BindFailure::ShuttingDown };
             Err(addresses.into_iter().map(error).collect())
         })
+    }
+
+    /// Serves a connection that was accepted elsewhere as if `client` had connected to the listener at `listener`: by its
+    /// access rules, and told to targets as that client. False when nothing is served there.
+    pub async fn deliver(&self, listener: SocketAddr, stream: TcpStream, client: SocketAddr) -> bool {
+        let door = {
+            let tables = self.inner.tables.lock();
+            tables.served.get(&listener).filter(|_| !tables.shutting_down).map(|served| Arc::clone(&served.door))
+        };
+        let Some(door) = door else { return false };
+        let turn = self.inner.deliveries.fetch_add(1, Ordering::Relaxed);
+        self.inner.workers[turn % self.inner.workers.len()].deliver(door, stream, client).await;
+        true
     }
 
     /// How the targets of a load balancer are: those that it has, in their order, and then those that drain. Empty when

@@ -227,6 +227,15 @@ fn accept_backlog(worker: &Rc<Worker>, door: &Door, listening: &TcpListener) {
     }
 }
 
+/// Serves a connection that was accepted elsewhere, as if `client` had connected to the door. With no seat free, or on a
+/// socket that cannot be had, it is closed.
+pub(crate) fn deliver(worker: &Rc<Worker>, door: &Door, stream: std::net::TcpStream, client: SocketAddr) {
+    let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+    if let (Some(seat), Ok(stream)) = (Seat::take(worker), stream) {
+        admit(worker, door, seat, stream, client);
+    }
+}
+
 fn is_exhausted(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))

@@ -39,7 +39,7 @@ const CUT_GRACE: Duration = Duration::from_millis(500);
 
 /// An address that is served.
 pub(crate) struct Served {
-    door: Arc<Door>,
+    pub(crate) door: Arc<Door>,
     /// One a worker, or as many as were inherited.
     sockets: Vec<Listening>,
     /// `None`: its route could not be made, so nobody is served until the next configuration.

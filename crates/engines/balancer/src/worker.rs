@@ -173,6 +173,8 @@ enum Command {
     Close(Vec<SocketAddr>, oneshot::Sender<()>),
     /// Close all, as above.
     CloseAll(oneshot::Sender<()>),
+    /// Serve a connection that was accepted elsewhere, from this client; acknowledged when that has begun or cannot.
+    Deliver(Arc<Door>, std::net::TcpStream, SocketAddr, oneshot::Sender<()>),
 }
 
 /// A worker, as those see it who command it.
@@ -220,6 +222,10 @@ impl WorkerHandle {
         self.tell(Command::CloseAll).await;
     }
 
+    pub(crate) async fn deliver(&self, door: Arc<Door>, stream: std::net::TcpStream, client: SocketAddr) {
+        self.tell(|done| Command::Deliver(door, stream, client, done)).await;
+    }
+
     async fn tell(&self, command: impl FnOnce(oneshot::Sender<()>) -> Command) {
         let (done, is_done) = oneshot::channel();
         // A worker that is gone has no listeners left: what was asked for holds.
@@ -256,6 +262,10 @@ async fn run(worker: Rc<Worker>, mut commands: mpsc::Receiver<Command>) {
             Command::Close(addresses, done) => {
                 let closing = addresses.iter().filter_map(|address| acceptors.remove(address)).flatten().collect();
                 close(closing).await;
+                let _ = done.send(());
+            }
+            Command::Deliver(door, stream, client, done) => {
+                listener::deliver(&worker, &door, stream, client);
                 let _ = done.send(());
             }
             Command::CloseAll(done) => {

@@ -179,6 +179,36 @@ fn who_may_not_connect_is_turned_away_before_anything_is_read() {
 }
 
 #[test]
+fn a_connection_that_was_accepted_elsewhere_is_served_as_its_clients() {
+    let fixture = Fixture::start("127.71.0.18");
+    let deliver = |client: &str| {
+        let front = TcpListener::bind("127.0.0.1:0").unwrap();
+        let ours = TcpStream::connect(front.local_addr().unwrap()).unwrap();
+        let (theirs, _) = front.accept().unwrap();
+        let delivered = block_on(fixture.lab.balancer.deliver(fixture.address, theirs, client.parse().unwrap()));
+        assert!(delivered);
+        ours
+    };
+    let ask = |client: &str| {
+        let mut stream = deliver(client);
+        stream.write_all(b"GET /4 HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).map(|_| answer)
+    };
+    assert!(ask("198.51.100.7:5000").unwrap().starts_with(b"HTTP/1.1 200 "));
+    let mut closed = fixture.http();
+    closed.access[0].from.address = "10.0.0.0".parse().unwrap();
+    closed.access[0].from.prefix = 8;
+    fixture.lab.publish([closed]);
+    assert!(ask("10.1.2.3:5000").unwrap().starts_with(b"HTTP/1.1 200 "));
+    // Closed at once: an end, or a reset where the request had come already.
+    assert!(ask("198.51.100.7:5000").map_or(true, |answer| answer.is_empty()));
+    let nowhere = free_address("127.71.0.18");
+    let stream = TcpStream::connect(fixture.address).unwrap();
+    assert!(!block_on(fixture.lab.balancer.deliver(nowhere, stream, nowhere)));
+}
+
+#[test]
 fn beyond_the_connection_bound_clients_wait_their_turn() {
     let limits = Limits { connections_max: 2, ..Limits::default() };
     let fixture = Fixture::with("127.71.0.10", Lab::with(2, limits, Vec::new()));

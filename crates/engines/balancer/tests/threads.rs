@@ -47,6 +47,7 @@ fn fail_to_start() {
         worker_threads: 2,
         dns: None,
         // Nobody can listen on a datagram socket.
+        takes_over: true,
         inherited: vec![balancer::ListeningSocket { address: datagram.local_addr().unwrap(), fd: datagram.into() }],
     });
     assert!(started.is_err());

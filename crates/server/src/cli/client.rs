@@ -21,6 +21,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(40);
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
+    /// The status line and the headers.
+    pub(super) head: String,
     pub(super) body: Vec<u8>,
 }
 
@@ -60,16 +62,20 @@ pub(super) fn send(address: SocketAddr, mut request: Request<Vec<u8>>) -> io::Re
     parse(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is no HTTP"))
 }
 
-/// Signs and sends one request as `test`, whom local mode lets in.
+/// Whom local mode lets in.
+pub(super) const ANYBODY: (&str, &str) = ("test", "test");
+
+/// Signs and sends one request with an access key, by its id and secret.
 pub(super) fn send_signed(
     address: SocketAddr,
+    (access_key_id, secret_access_key): (&str, &str),
     service: &str,
     region: &str,
     now: host::Timestamp,
     request: Request<Vec<u8>>,
 ) -> anyhow::Result<Answer> {
     let (mut parts, body) = request.into_parts();
-    let signer = Signer { access_key_id: "test", secret_access_key: "test", region, service };
+    let signer = Signer { access_key_id, secret_access_key, region, service };
     let date = AmzDate::from_unix(now.as_secs()).ok_or_else(|| anyhow::anyhow!("the clock is beyond the year 9999"))?;
     let hash = sha256_hex(&body);
     sign(&signer, &mut parts, &String::from_utf8_lossy(&hash), &date)?;
@@ -83,7 +89,7 @@ fn parse(answer: &[u8]) -> Option<Answer> {
     let rest = &answer[end + 4..];
     let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
     let body = if is_chunked { dechunk(rest)? } else { rest.to_vec() };
-    Some(Answer { status, body })
+    Some(Answer { status, head: head.to_owned(), body })
 }
 
 fn dechunk(mut rest: &[u8]) -> Option<Vec<u8>> {

@@ -14,7 +14,7 @@ use http::{Method, Request};
 use serde_json::{Value, json};
 
 use super::client::{self, Answer};
-use super::serve::Running;
+use super::running::Running;
 use crate::config::{Config, Overrides};
 use crate::shutdown::Signals;
 
@@ -230,7 +230,7 @@ impl Tour {
     }
 
     fn signed(&self, service: &str, request: Request<Vec<u8>>) -> anyhow::Result<Answer> {
-        let answer = client::send_signed(self.address, service, REGION, SystemClock.now(), request)?;
+        let answer = client::send_signed(self.address, client::ANYBODY, service, REGION, SystemClock.now(), request)?;
         ensure!((200..300).contains(&answer.status), "answered {}: {}", answer.status, answer.text());
         Ok(answer)
     }

@@ -51,15 +51,15 @@ fn replace(command: &mut Command, program: &OsString) -> anyhow::Result<ExitCode
 }
 
 /// A server that answers.
-struct Server {
-    endpoint: String,
-    region: String,
-    is_local: bool,
+pub(super) struct Server {
+    pub(super) endpoint: String,
+    pub(super) region: String,
+    pub(super) is_local: bool,
     base_domains: Vec<String>,
 }
 
 impl Server {
-    fn find(args: &ServerArgs) -> anyhow::Result<Self> {
+    pub(super) fn find(args: &ServerArgs) -> anyhow::Result<Self> {
         let config = Config::load(Overrides { config: args.config.clone(), ..Overrides::from_environment() })?;
         let endpoint = match &args.endpoint {
             Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),

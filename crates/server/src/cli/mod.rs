@@ -12,6 +12,9 @@ mod exec;
 mod images;
 mod instances;
 mod keys;
+mod lb;
+mod lb_status;
+mod running;
 mod serve;
 mod verify;
 
@@ -30,6 +33,7 @@ Examples:
   millpond exec -- python your_program.py      run a program with the endpoint in its environment
   millpond demo                                see it work, in a minute, leaving nothing behind
   millpond instances add --ip 10.0.0.5 --zone us-east-1a
+  millpond lb status web                       see how a load balancer is
   millpond keys create                         make an access key; then --listen 0.0.0.0:4566 is allowed
 
 Every flag can also be set as MILLPOND_<FLAG> in the environment or in ./millpond.toml; flags win over the
@@ -56,6 +60,8 @@ enum Command {
     Aws(AwsArgs),
     /// Walk through the queue half of the story with a server of its own, leaving nothing behind
     Demo,
+    /// See and try load balancers of a running server
+    Lb(LbArgs),
     /// Print the certificate of Millpond's own CA, which signs its HTTPS, and how to have it trusted
     Ca(PlaceArgs),
     /// Make, list and remove access keys; a running server notices within a second
@@ -83,6 +89,10 @@ struct ServeArgs {
     /// Write the endpoint's URL to this file once requests are served
     #[arg(long, env = "MILLPOND_ENDPOINT_FILE", value_name = "FILE")]
     endpoint_file: Option<PathBuf>,
+    /// Take over from the server that uses the data directory, without dropping a connection; it ends once it has
+    /// finished what it began. Without one, just start
+    #[arg(long)]
+    take_over: bool,
 }
 
 /// Where a running server is.
@@ -171,6 +181,78 @@ enum KeysCommand {
         /// The access key id, AKIA…
         access_key_id: String,
     },
+}
+
+const LB_EXAMPLES: &str = "\
+Examples:
+  millpond lb ls
+  millpond lb status web             listeners, nodes, instances, and why some are not in service; refreshes
+  millpond lb status web --once      the same once, as when it is not on a terminal
+  millpond lb curl web /health -i
+  millpond lb curl web /login -X POST -H 'content-type: application/json' -d '{\"user\": \"me\"}'
+  millpond lb usage                  load balancer hours and gigabytes, day by day
+
+Load balancers are made and changed as on AWS:
+  millpond aws elb create-load-balancer --load-balancer-name web --availability-zones us-east-1a \\
+      --listeners Protocol=HTTP,LoadBalancerPort=8080,InstanceProtocol=HTTP,InstancePort=80
+  millpond aws elb register-instances-with-load-balancer --load-balancer-name web --instances i-…
+
+Where keys are needed, they are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = LB_EXAMPLES)]
+struct LbArgs {
+    #[command(subcommand)]
+    command: LbCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum LbCommand {
+    /// List the load balancers
+    Ls {
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Show how a load balancer is, until Ctrl-C
+    Status {
+        #[command(flatten)]
+        server: ServerArgs,
+        /// The load balancer's name
+        name: String,
+        /// Show it once
+        #[arg(long)]
+        once: bool,
+    },
+    /// Send a request through a load balancer's HTTP listener, by way of the front door
+    Curl(CurlArgs),
+    /// Say what load balancers were used for: hours and gigabytes, by day
+    Usage {
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct CurlArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// The load balancer's name
+    name: String,
+    /// The path, with its query
+    #[arg(default_value = "/")]
+    path: String,
+    /// The method [default: GET, or POST with -d]
+    #[arg(short = 'X', long = "request", value_name = "METHOD")]
+    method: Option<String>,
+    /// A header, `Name: value`; give it again for several
+    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    headers: Vec<String>,
+    /// The body
+    #[arg(short = 'd', long = "data", value_name = "TEXT")]
+    data: Option<String>,
+    /// Print the status line and the headers too
+    #[arg(short = 'i', long)]
+    include: bool,
 }
 
 const INSTANCES_EXAMPLES: &str = "\
@@ -284,6 +366,7 @@ pub fn main() -> ExitCode {
         Some(Command::Ca(args)) => ca::run(args),
         Some(Command::Captive(args)) => capture::captive::run(&args),
         Some(Command::Keys(args)) => keys::run(args),
+        Some(Command::Lb(args)) => lb::run(args.command),
         Some(Command::Instances(args)) => instances::run(args),
         Some(Command::Images(args)) => images::run(args),
         Some(Command::Verify(args)) => verify::run(args),

@@ -13,20 +13,18 @@ use std::time::Duration;
 
 use anyhow::Context;
 use iam::Mode;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::ServeArgs;
+use super::running::{HandOver, Running};
 use crate::config::{Config, Keep};
 use crate::descriptors::{self, Carried};
-use crate::front_door::stream::Serves;
-use crate::front_door::{FrontDoor, catalogue, listener};
+use crate::front_door::catalogue;
 use crate::instances;
 use crate::logging;
 use crate::shutdown::Signals;
-use crate::wiring::Platform;
+use crate::systemd;
+use crate::take_over::Successor;
 
 /// Serves until told to stop.
 pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
@@ -39,7 +37,7 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(serve(config, args.endpoint_file.as_deref()));
+    let result = runtime.block_on(serve(config, args.take_over, args.endpoint_file.as_deref()));
     // A client that never takes its answer must not keep the process: everything that counts is synced by now.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -53,83 +51,18 @@ fn fit_descriptors(config: &mut Config) {
     (*front_door, *balancer) = (carried.front_door, carried.balancer);
 }
 
-/// A server that accepts connections.
-pub(super) struct Running {
-    pub(super) addresses: Vec<SocketAddr>,
-    tls_addresses: Vec<SocketAddr>,
-    pub(super) front_door: Arc<FrontDoor>,
-    pub(super) mode: Mode,
-    accepting: JoinSet<()>,
-    /// Beside `accepting`: a drain is held to its limits too.
-    watching: JoinSet<()>,
+/// Why a server that runs shall not go on.
+enum End {
+    Signal,
+    Successor(Successor),
+    Failure(Arc<str>),
 }
 
-impl Running {
-    /// Opens everything and starts to accept.
-    pub(super) async fn start(config: &Config) -> anyhow::Result<Self> {
-        let platform = Platform::open(config)?;
-        let authenticator = platform.authenticator(config)?;
-        let mode = authenticator.mode().map_err(|error| anyhow::anyhow!("cannot read the access keys: {error}"))?;
-        let tls = platform.tls(config)?;
-        let (listeners, addresses) = listener::bind(&config.listen)?;
-        let (tls_listeners, tls_addresses) = listener::bind(&config.tls_listen)?;
-        let ids = platform.ids.clone();
-        let services = platform.services(config).await?;
-        let front_door = Arc::new(FrontDoor::new(config, &*ids, services, authenticator, tls));
-        let listeners = listeners.into_iter().map(|listener| (listener, Serves::Both));
-        let listeners = listeners.chain(tls_listeners.into_iter().map(|listener| (listener, Serves::TlsOnly)));
-        let accepting = accept(listeners, config, &front_door);
-        let mut watching = JoinSet::new();
-        let watched = front_door.clone();
-        watching.spawn(async move { watched.watch_over_connections().await });
-        if let Some(instances) = front_door.services().instances.clone() {
-            watching.spawn(instances.serve_front_door(front_door.clone()));
-        }
-        Ok(Self { addresses, tls_addresses, front_door, mode, accepting, watching })
-    }
-
-    /// The URL to reach the first address by.
-    pub(super) fn endpoint(&self) -> String {
-        self.addresses.first().map(|address| url(*address)).unwrap_or_default()
-    }
-
-    /// Stops accepting, lets what is in flight finish within `timeout`, and makes everything durable.
-    pub(super) async fn stop(mut self, timeout: Duration) -> anyhow::Result<()> {
-        self.accepting.shutdown().await;
-        let services = self.front_door.services();
-        services.drain();
-        tokio::join!(self.finish_requests(timeout), services.balancer.drain(timeout));
-        self.watching.shutdown().await;
-        services.close().await
-    }
-
-    async fn finish_requests(&self, timeout: Duration) {
-        if tokio::time::timeout(timeout, self.front_door.drain()).await.is_err() {
-            let connections = self.front_door.connections();
-            warn!(connections, "requests in flight did not finish in time; closing their connections");
-            self.front_door.close_connections();
-            let _ = tokio::time::timeout(Duration::from_secs(1), self.front_door.drain()).await;
-        }
-    }
-}
-
-fn accept(
-    listeners: impl Iterator<Item = (TcpListener, Serves)>,
-    config: &Config,
-    front_door: &Arc<FrontDoor>,
-) -> JoinSet<()> {
-    let slots = Arc::new(Semaphore::new(config.limits.connections_max));
-    let mut accepting = JoinSet::new();
-    for (listener, serves) in listeners {
-        accepting.spawn(listener::accept(listener, serves, front_door.clone(), slots.clone()));
-    }
-    accepting
-}
-
-async fn serve(config: Config, endpoint_file: Option<&Path>) -> anyhow::Result<ExitCode> {
+async fn serve(config: Config, take_over: bool, endpoint_file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen().context("cannot take over signals")?;
-    let running = tokio::select! {
-        running = Running::start(&config) => running?,
+    let starting = async { if take_over { Running::take_over(&config).await } else { Running::start(&config).await } };
+    let mut running = tokio::select! {
+        running = starting => running?,
         () = signals.first() => return Ok(ExitCode::SUCCESS),
     };
     if let Some(path) = endpoint_file {
@@ -137,11 +70,32 @@ async fn serve(config: Config, endpoint_file: Option<&Path>) -> anyhow::Result<E
             .with_context(|| format!("cannot write the endpoint to {}", path.display()))?;
     }
     announce(&config, &running);
-    let failure = tokio::select! {
-        () = signals.first() => None,
-        reason = running.front_door.services().poisoned() => Some(reason),
+    systemd::ready();
+    let failure = loop {
+        let end = tokio::select! {
+            () = signals.first() => End::Signal,
+            successor = running.successor() => End::Successor(successor),
+            reason = running.front_door.services().poisoned() => End::Failure(reason),
+        };
+        match end {
+            End::Signal => break None,
+            End::Failure(reason) => break Some(reason),
+            End::Successor(successor) => {
+                let handed_over = tokio::select! {
+                    handed_over = running.hand_over(successor, &config) => handed_over?,
+                    never = signals.force() => never,
+                };
+                match handed_over {
+                    HandOver::Done => {
+                        info!("stopped; the other server serves");
+                        return Ok(ExitCode::SUCCESS);
+                    }
+                    HandOver::Failed(again) => running = again,
+                }
+            }
+        }
     };
-    tokio::spawn(signals.force());
+    tokio::spawn(async move { signals.force().await });
     if let Some(reason) = failure {
         error!(%reason, "the message journal failed; stopping, so that nothing is acknowledged that may be lost");
         // Waiting receives end with an error by themselves; there is nothing to sync.

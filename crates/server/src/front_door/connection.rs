@@ -46,6 +46,11 @@ const DRAIN: u8 = 1;
 const KILL: u8 = 2;
 /// The body took too long: let the service say so.
 const BODY_LATE: u8 = 4;
+/// Drain, even before the first request has come.
+const DRAIN_NEW: u8 = 8;
+
+/// How long a drain waits for the first request of a connection that was just accepted: it is on its way.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(500);
 
 /// What a connection's task is to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +71,8 @@ pub(super) struct Connection {
     /// Of the phase, or of the last progress in it; on the coarse clock.
     since_ms: AtomicU64,
     orders: AtomicU8,
+    /// No request has come yet.
+    is_new: AtomicBool,
     /// The client was still sending when it got its answer.
     is_cut_short: AtomicBool,
     is_tls: AtomicBool,
@@ -116,6 +123,7 @@ impl Connection {
 
     /// A head is complete.
     pub(super) fn request_begins(&self, has_body: bool) {
+        self.is_new.store(false, Relaxed);
         self.enter(if has_body { Phase::Body } else { Phase::Work });
     }
 
@@ -165,7 +173,8 @@ impl Connection {
     pub(super) fn order(&self) -> Order {
         match self.orders.load(Relaxed) {
             orders if orders & KILL != 0 => Order::Close,
-            orders if orders & DRAIN != 0 => Order::Drain,
+            orders if orders & DRAIN_NEW != 0 => Order::Drain,
+            orders if orders & DRAIN != 0 && !self.is_new.load(Relaxed) => Order::Drain,
             _ => Order::Serve,
         }
     }
@@ -245,6 +254,7 @@ impl Connections {
             phase: AtomicU8::new(Phase::Head as u8),
             since_ms: AtomicU64::new(self.clock.now_ms()),
             orders: AtomicU8::new(0),
+            is_new: AtomicBool::new(true),
             is_cut_short: AtomicBool::new(false),
             is_tls: AtomicBool::new(false),
             task: AtomicWaker::new(),
@@ -265,13 +275,19 @@ impl Connections {
 
     /// Lets every connection finish what is in flight, and waits until all are closed.
     pub(super) async fn drain(&self) {
+        if tokio::time::timeout(FIRST_REQUEST_GRACE, self.drain_by(DRAIN)).await.is_err() {
+            self.drain_by(DRAIN_NEW).await;
+        }
+    }
+
+    async fn drain_by(&self, order: u8) {
         loop {
             let last = self.last.notified();
             let open: Vec<_> = self.open.lock().values().cloned().collect();
             if open.is_empty() {
                 return;
             }
-            open.iter().for_each(|connection| connection.give(DRAIN));
+            open.iter().for_each(|connection| connection.give(order));
             last.await;
         }
     }
@@ -348,6 +364,7 @@ mod tests {
     async fn a_head_that_drips_is_cut_off_by_its_first_byte() {
         let all = Arc::new(Connections::new());
         let open = all.open();
+        open.connection.request_begins(false);
         open.connection.request_ended();
         open.connection.has_read();
         assert_eq!(after(9, &all, &open).await, Order::Serve);
@@ -366,6 +383,7 @@ mod tests {
     async fn an_idle_connection_is_drained_and_if_deaf_cut_off() {
         let all = Arc::new(Connections::new());
         let open = all.open();
+        open.connection.request_begins(false);
         open.connection.request_ended();
         assert_eq!(after(119, &all, &open).await, Order::Serve);
         assert_eq!(after(1, &all, &open).await, Order::Drain);
@@ -401,12 +419,16 @@ mod tests {
     async fn drain_ends_when_the_last_connection_does() {
         let all = Arc::new(Connections::new());
         let (first, second) = (all.open(), all.open());
+        second.connection.request_begins(false);
         let draining = tokio::spawn({
             let all = all.clone();
             async move { all.drain().await }
         });
         tokio::task::yield_now().await;
         assert_eq!(second.connection.order(), Order::Drain);
+        assert_eq!(first.connection.order(), Order::Serve, "its first request is on its way");
+        tokio::time::sleep(FIRST_REQUEST_GRACE + Duration::from_millis(1)).await;
+        assert_eq!(first.connection.order(), Order::Drain);
         drop(first);
         tokio::task::yield_now().await;
         assert!(!draining.is_finished());

@@ -67,17 +67,18 @@ impl FrontDoor {
     /// Authenticates a request that is held whole and completes its call.
     fn admit(&self, asked: &mut Asked, service: &Service, body: &[u8]) -> Result<(), ApiError> {
         let was_local = self.is_local();
-        let begun = self.authenticator.begin(&asked.parts, None).map_err(|error| error.to_query())?;
+        let told = |error: AuthError| if *service == Service::Ec2 { error.to_ec2() } else { error.to_query() };
+        let begun = self.authenticator.begin(&asked.parts, None).map_err(told)?;
         let proof = self.proof(begun.is_anonymous(), was_local);
         if let Some(region) = begun.region().or(asked.host.region.as_ref()) {
             asked.call.region = region.clone();
         }
         // A signature made for another service must command nothing here.
         let begun = match service.document() {
-            Some(document) => begun.for_service(document.name).map_err(|error| error.to_query())?,
+            Some(document) => begun.for_service(document.name).map_err(told)?,
             None => begun,
         };
-        asked.call.identity = begun.finish(body).map_err(|error| error.to_query())?;
+        asked.call.identity = begun.finish(body).map_err(told)?;
         // Every operation counts as a change: in the Query protocol even a GET may be one.
         origin::check(&asked.parts, &asked.host, proof, Effect::Change, self.foreign_hosts()).map_err(answer::refusal)
     }

@@ -41,6 +41,11 @@ pub enum Names {
         /// The bucket in the name.
         bucket: Option<String>,
     },
+    /// A load balancer: `web-1234567890.us-east-1.elb.…`.
+    LoadBalancer {
+        /// All of the name, in lower case.
+        dns_name: String,
+    },
     /// A bucket's website: `shop.s3-website-us-east-1.…` or `shop.s3-website.us-east-1.…`.
     Website {
         /// The bucket's name.
@@ -70,6 +75,18 @@ impl Host {
             }
         }
     }
+}
+
+/// The header's name, if a load balancer may have it whose name ends with one of `domains`.
+pub fn load_balancer_name<'a>(header: &str, domains: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    const DIGITS: usize = 10;
+    let name = without_port(header).trim_end_matches('.').to_ascii_lowercase();
+    let prefix = domains.into_iter().find_map(|domain| name.strip_suffix(domain)?.strip_suffix('.'))?;
+    let prefix = prefix.strip_prefix("dualstack.").unwrap_or(prefix);
+    let (label, region) = prefix.split_once('.')?;
+    let digits = label.rsplit_once('-')?.1;
+    let is_one = digits.len() == DIGITS && digits.bytes().all(|b| b.is_ascii_digit()) && !region.contains('.');
+    is_one.then_some(name)
 }
 
 fn without_port(header: &str) -> &str {
@@ -234,6 +251,27 @@ mod tests {
         assert_eq!(parse("shop.s3-website.us-east-1.localhost:4566"), (true, website("shop"), region.clone()));
         assert_eq!(parse("www.shop.org.s3-website-us-east-1.amazonaws.com"), (true, website("www.shop.org"), region));
         assert_eq!(parse("shop.s3-website.localhost"), (true, website("shop"), None));
+    }
+
+    #[test]
+    fn a_load_balancers_name_is_told_from_a_buckets() {
+        let domains = ["elb.example.com", "elb.localhost"];
+        for header in [
+            "web-1234567890.us-east-1.elb.localhost:4566",
+            "internal-my-web-0000000001.eu-west-1.ELB.example.com",
+            "dualstack.web-1234567890.us-east-1.elb.localhost.",
+        ] {
+            let name = load_balancer_name(header, domains).unwrap_or_else(|| panic!("{header}"));
+            assert!(header.to_ascii_lowercase().starts_with(&name), "{name}");
+        }
+        for header in [
+            "shop.elb.localhost",
+            "web-123.us-east-1.elb.localhost",
+            "web-1234567890.us-east-1.localhost",
+            "elb.localhost",
+        ] {
+            assert_eq!(load_balancer_name(header, domains), None, "{header}");
+        }
     }
 
     #[test]

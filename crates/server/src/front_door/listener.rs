@@ -9,13 +9,14 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use balancer::ListeningSocket;
 use futures_util::FutureExt;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -33,16 +34,34 @@ use crate::config::Limits;
 /// Connections that the kernel keeps ready while we accept others.
 const BACKLOG: u32 = 4096;
 
-/// Binds every address; the second value has the ports that the system chose.
-pub fn bind(addresses: &[SocketAddr]) -> anyhow::Result<(Vec<TcpListener>, Vec<SocketAddr>)> {
+/// Binds every address, or takes the socket that another process listened on there; the second value has the ports that
+/// the system chose. What is left of the inherited is for others.
+pub fn bind(
+    addresses: &[SocketAddr],
+    inherited: &mut Vec<ListeningSocket>,
+) -> anyhow::Result<(Vec<TcpListener>, Vec<SocketAddr>)> {
     let mut listeners = Vec::new();
     let mut bound = Vec::new();
     for address in addresses {
-        let listener = bind_one(*address).map_err(|error| anyhow::anyhow!("{}", refused(*address, &error)))?;
+        // Port 0 asks for any, and so for the one that the process before got.
+        let is_same = |socket: &ListeningSocket| {
+            socket.address.ip() == address.ip() && (address.port() == 0 || socket.address.port() == address.port())
+        };
+        let listener = match inherited.iter().position(is_same) {
+            Some(index) => adopt(inherited.remove(index)),
+            None => bind_one(*address),
+        };
+        let listener = listener.map_err(|error| anyhow::anyhow!("{}", refused(*address, &error)))?;
         bound.push(listener.local_addr()?);
         listeners.push(listener);
     }
     Ok((listeners, bound))
+}
+
+fn adopt(socket: ListeningSocket) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::from(socket.fd);
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
 }
 
 fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
@@ -74,10 +93,11 @@ pub async fn accept(listener: TcpListener, serves: Serves, front_door: Arc<Front
             Ok((stream, peer)) => {
                 front_door.metrics.accepted.fetch_add(1, Relaxed);
                 let open = front_door.connections.open();
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 // Answers are small; waiting for more would only add latency.
                 let _ = stream.set_nodelay(true);
                 let stream = ClientStream::new(stream, serves, front_door.tls.acceptor.clone());
-                tokio::spawn(serve(stream, peer.ip().to_canonical(), front_door.clone(), open, slot));
+                tokio::spawn(serve(stream, peer, front_door.clone(), open, slot));
             }
             Err(error) => {
                 // Out of descriptors or the like: trying again at once would only burn CPU.
@@ -101,7 +121,7 @@ fn builder(limits: &Limits) -> http1::Builder {
 
 async fn serve(
     stream: ClientStream,
-    peer: IpAddr,
+    peer: SocketAddr,
     front_door: Arc<FrontDoor>,
     open: Open,
     _slot: OwnedSemaphorePermit,

@@ -15,6 +15,7 @@ mod connection;
 mod documents;
 pub mod host;
 pub mod listener;
+mod load_balancers;
 pub mod origin;
 mod pages;
 mod request_id;
@@ -23,7 +24,7 @@ mod s3_side;
 pub mod stream;
 pub mod tls;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -48,7 +49,7 @@ use self::origin::{ForeignHosts, Proof};
 use self::request_id::RequestIds;
 use self::route::Route;
 use self::tls::Tls;
-use crate::config::{Config, Limits};
+use crate::config::{Config, DEFAULT_DNS_DOMAIN, Limits};
 use crate::metrics::{self, Label, Metrics};
 use crate::wiring::Services;
 
@@ -66,6 +67,8 @@ pub struct FrontDoor {
     request_ids: RequestIds,
     limits: Limits,
     base_domains: Vec<String>,
+    /// What load balancers' names end with.
+    load_balancer_domain: String,
     default_region: Region,
     default_account: AccountId,
     allow_reset: bool,
@@ -75,6 +78,7 @@ pub struct FrontDoor {
 struct Asked {
     parts: Parts,
     host: Host,
+    client: SocketAddr,
     call: Call,
 }
 
@@ -84,7 +88,7 @@ impl Asked {
         let (parts, ()) = Request::new(()).into_parts();
         let host = Host { is_ours: false, names: host::Names::Endpoint, region: None };
         let (parts, host) = (std::mem::replace(&mut self.parts, parts), std::mem::replace(&mut self.host, host));
-        Self { parts, host, call: self.call.clone() }
+        Self { parts, host, client: self.client, call: self.call.clone() }
     }
 }
 
@@ -120,6 +124,7 @@ impl FrontDoor {
             tls,
             limits: config.limits,
             base_domains: config.base_domains.clone(),
+            load_balancer_domain: config.load_balancing.dns_domain.clone(),
             default_region: config.region.clone(),
             default_account: config.account.clone(),
             allow_reset: config.allow_reset,
@@ -173,12 +178,12 @@ impl FrontDoor {
         crate::health::json(&self.services, &self.default_region, self.is_local())
     }
 
-    fn metrics_text(&self) -> String {
+    async fn metrics_text(&self) -> String {
         let mut text = metrics::Text::default();
         self.metrics.write(&mut text);
         text.one("millpond_connections", "gauge", "Connections open now.", self.connections.len());
         text.one("millpond_body_memory_bytes", "gauge", "Memory that request bodies take.", self.budget.taken());
-        self.services.write_metrics(&mut text);
+        self.services.write_metrics(&mut text).await;
         metrics::write_process(&mut text);
         text.into_string()
     }
@@ -188,17 +193,26 @@ impl FrontDoor {
     fn serve(
         self: &Arc<Self>,
         request: Request<Incoming>,
-        peer: IpAddr,
+        client: SocketAddr,
         connection: Arc<Connection>,
     ) -> impl Future<Output = Response<Body>> + Send + use<> {
         let (parts, incoming) = request.into_parts();
         connection.request_begins(!incoming.is_end_stream());
         let in_flight = InFlight(connection.clone());
-        let call = self.first_call(&parts, peer, connection.has_tls());
+        let call = self.first_call(&parts, client.ip(), connection.has_tls());
         let body = RequestBody::new(incoming, connection);
-        let asked = Asked { host: Host::parse(&call.endpoint.authority, &self.base_domains), parts, call };
+        let asked = Asked { host: self.host(&call.endpoint.authority), parts, client, call };
         let front_door = self.clone();
         async move { front_door.work(asked, body).await.map(|body| body.holding(in_flight)) }
+    }
+
+    fn host(&self, header: &str) -> Host {
+        // Load balancers that were created before the operator named a domain keep their names.
+        let domains = [self.load_balancer_domain.as_str(), DEFAULT_DNS_DOMAIN];
+        match host::load_balancer_name(header, domains) {
+            Some(dns_name) => Host { is_ours: true, names: host::Names::LoadBalancer { dns_name }, region: None },
+            None => Host::parse(header, &self.base_domains),
+        }
     }
 
     async fn work(&self, mut asked: Asked, body: RequestBody) -> Response<Body> {
@@ -250,6 +264,7 @@ impl FrontDoor {
             Route::Own(page) => Box::pin(self.own_page(page, &asked.parts, &asked.host, body)).await,
             Route::S3 => Box::pin(self.s3(asked.take(), body, trace)).await,
             Route::Website { bucket } => Box::pin(self.website(asked.take(), &bucket, trace)).await,
+            Route::LoadBalancer { dns_name } => Box::pin(self.through(asked.take(), &dns_name, body, trace)).await,
             Route::Elsewhere { service } => self.elsewhere(asked, service, trace),
         }
     }

@@ -22,8 +22,11 @@ impl FrontDoor {
         host: &Host,
         body: RequestBody,
     ) -> Response<Body> {
-        if page == OwnPage::Reset {
-            return self.reset_page(parts, host, body).await;
+        match (page, &parts.method) {
+            (OwnPage::Reset, _) => return self.reset_page(parts, host, body).await,
+            (OwnPage::LoadBalancers, &Method::GET) => return self.load_balancers_page(parts, host, body).await,
+            (OwnPage::Usage, &Method::GET) => return self.usage_page(parts, host, body).await,
+            _ => {}
         }
         if let Err(refusal) = origin::check(parts, host, Proof::None, Effect::Read, self.foreign_hosts()) {
             return answer::plain(StatusCode::FORBIDDEN, &refusal.to_string());
@@ -33,11 +36,12 @@ impl FrontDoor {
         }
         match page {
             OwnPage::Health => page_of("application/json", self.health()),
-            OwnPage::Metrics => page_of("text/plain; version=0.0.4; charset=utf-8", self.metrics_text()),
+            OwnPage::Metrics => page_of("text/plain; version=0.0.4; charset=utf-8", self.metrics_text().await),
             OwnPage::Certificate => page_of("application/x-pem-file", self.tls.authority.certificate_pem().to_owned()),
-            OwnPage::Unknown | OwnPage::Reset => answer::plain(
+            OwnPage::Unknown | OwnPage::Reset | OwnPage::LoadBalancers | OwnPage::Usage => answer::plain(
                 StatusCode::NOT_FOUND,
-                "There are /_millpond/health, /_millpond/ca.pem, /_millpond/reset and /metrics, and no other page.",
+                "There are /_millpond/health, /_millpond/ca.pem, /_millpond/load-balancers, /_millpond/usage, \
+                 /_millpond/reset and /metrics, and no other page.",
             ),
         }
     }
@@ -72,15 +76,16 @@ impl FrontDoor {
         if self.is_local() {
             return Ok(Proof::None);
         }
-        let unsigned = || "A reset must be signed with a configured key.".to_owned();
-        let body = self.collect(body).await.map_err(|error| error.to_string())?;
-        let begun = self.authenticator.begin(parts, None).map_err(|error| error.to_query().message)?;
-        let identity = begun.finish(&body.bytes).map_err(|error| error.to_query().message)?;
-        if identity.is_anonymous() { Err(unsigned()) } else { Ok(Proof::Verified) }
+        let identity = self.identify(parts, body).await?;
+        if identity.is_anonymous() {
+            Err("A reset must be signed with a configured key.".into())
+        } else {
+            Ok(Proof::Verified)
+        }
     }
 }
 
-fn page_of(content_type: &'static str, text: String) -> Response<Body> {
+pub(super) fn page_of(content_type: &'static str, text: String) -> Response<Body> {
     let mut response = Response::new(Body::whole(text));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -23,6 +23,10 @@ pub enum OwnPage {
     Reset,
     /// `/metrics`.
     Metrics,
+    /// `/_millpond/load-balancers`.
+    LoadBalancers,
+    /// `/_millpond/usage`.
+    Usage,
     /// `/_millpond/ca.pem`.
     Certificate,
     /// Anything else below `/_millpond/`.
@@ -53,6 +57,11 @@ pub enum Route {
         /// The bucket's name.
         bucket: String,
     },
+    /// To a load balancer, by its name.
+    LoadBalancer {
+        /// The name.
+        dns_name: String,
+    },
     /// To a service that is not here and that speaks neither JSON nor Query, as far as the head tells.
     Elsewhere {
         /// Its name.
@@ -62,6 +71,9 @@ pub enum Route {
 
 /// Decides from the head.
 pub fn find(parts: &Parts, host: &Host) -> Route {
+    if let Names::LoadBalancer { dns_name } = &host.names {
+        return Route::LoadBalancer { dns_name: dns_name.clone() };
+    }
     if let Some(page) = own_page(parts, host) {
         return Route::Own(page);
     }
@@ -87,6 +99,8 @@ fn own_page(parts: &Parts, host: &Host) -> Option<OwnPage> {
     match parts.uri.path() {
         "/_millpond/health" | "/_localstack/health" => Some(OwnPage::Health),
         "/_millpond/reset" => Some(OwnPage::Reset),
+        "/_millpond/load-balancers" => Some(OwnPage::LoadBalancers),
+        "/_millpond/usage" => Some(OwnPage::Usage),
         "/_millpond/ca.pem" => Some(OwnPage::Certificate),
         // `metrics` is a bucket's name too: who means the bucket signs, or asks for more than this path.
         "/metrics" if parts.uri.query().is_none() && parts.method == Method::GET && !is_signed(parts) => {

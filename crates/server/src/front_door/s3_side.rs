@@ -55,7 +55,7 @@ impl FrontDoor {
         if let Err(error) = self.check_origin(&asked, Proof::None, effect(&asked.parts.method)) {
             return answer::closing(answer::error(&Service::S3, &asked.call, &error, &[]));
         }
-        let Asked { parts, mut call, host } = asked;
+        let Asked { parts, mut call, host, .. } = asked;
         if let Some(region) = host.region {
             call.region = region;
         }

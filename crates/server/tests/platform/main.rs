@@ -17,4 +17,5 @@ mod running_instances;
 mod shutdown;
 mod start;
 mod support;
+mod take_over;
 mod tls;

@@ -124,7 +124,7 @@ impl Elb {
 }
 
 /// State, reason code and description.
-fn state_of(
+pub(crate) fn state_of(
     row: &LoadBalancerRow,
     id: &str,
     facts: &Facts,

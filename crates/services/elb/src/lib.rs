@@ -32,6 +32,7 @@ mod rows;
 mod security_policies;
 mod service;
 mod service_call;
+mod status;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -42,5 +43,6 @@ mod zones;
 
 pub use publisher::PublishError;
 pub use service::{Elb, ElbOptions, OpenError};
+pub use status::{Entrance, InstanceStatus, ListenerStatus, NodeStatus, Status};
 pub use usage::Usage;
 pub use zones::Zone;

@@ -26,7 +26,7 @@ pub(crate) struct Live {
     config: Option<Config>,
     certificates: HashMap<String, Arc<balancer::Certificate>>,
     /// What could not be served then, for the log and for the next try.
-    failures: BTreeSet<String>,
+    pub(crate) failures: BTreeSet<String>,
     /// What could not be done to network interfaces, likewise.
     interface_failures: BTreeSet<String>,
     /// Whether the last look failed; it is logged once.

@@ -24,7 +24,7 @@ use crate::inventory::{FromEc2, Inventory};
 use crate::live::Live;
 use crate::publisher::RETIRED;
 use crate::rows::{self, LOAD_BALANCERS, LoadBalancerRow};
-use crate::usage::Meter;
+use crate::usage::USAGE;
 use crate::zones::{Zone, Zones};
 
 /// What the service is made of.
@@ -80,7 +80,8 @@ pub(crate) struct Inner {
     pub(crate) live: tokio::sync::Mutex<Live>,
     /// Held by whoever publishes access logs: a file must not be put twice.
     pub(crate) publishing: tokio::sync::Mutex<()>,
-    pub(crate) meter: Meter,
+    /// What was used, once the first numbers came.
+    pub(crate) usage: tokio::sync::Mutex<Option<balancer::UsageReport>>,
     /// Held by whoever changes load balancers. Asynchronous because a change waits for disk and balancer.
     changes: Arc<tokio::sync::Mutex<()>>,
     stop: CancellationToken,
@@ -145,7 +146,7 @@ impl Elb {
             dns_domain: parts.dns_domain.trim_matches('.').to_ascii_lowercase(),
             live: tokio::sync::Mutex::default(),
             publishing: tokio::sync::Mutex::default(),
-            meter: Meter::default(),
+            usage: tokio::sync::Mutex::default(),
             changes: Arc::default(),
             stop: CancellationToken::new(),
             tasks: Mutex::default(),
@@ -192,7 +193,7 @@ impl Elb {
         }
     }
 
-    /// Deletes all load balancers of all accounts.
+    /// Deletes all load balancers of all accounts, and what they were used for.
     ///
     /// # Errors
     /// When the store cannot write.
@@ -202,10 +203,12 @@ impl Elb {
             let _changes = Arc::clone(&elb.inner.changes).lock_owned().await;
             let forget = |tx: &mut store::Transaction<'_>| {
                 tx.delete_range(&LOAD_BALANCERS, &Scan::all())?;
+                tx.delete_range(&USAGE, &Scan::all())?;
                 // Nor is a log delivered to a bucket of before.
                 tx.delete_range(&RETIRED, &Scan::all()).map(|_| ())
             };
             elb.inner.store.write_async(forget).await?;
+            *elb.inner.usage.lock().await = None;
             elb.reconcile().await;
             Ok(())
         });

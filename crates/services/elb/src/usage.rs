@@ -1,110 +1,127 @@
-//! What load balancers were used for: hours and bytes, as AWS bills them.
+//! What load balancers were used for, day by day: hours and bytes, as AWS bills them.
 //!
 //! Invariants:
 //! - An hour that was begun counts whole, as AWS bills it.
-//! - Bytes count from the process' start; whoever needs them longer reads them from /metrics.
+//! - What [`Elb::meter`] took in is durable; what has come since is lost by a crash.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 
-use balancer::LoadBalancerId;
-use parking_lot::Mutex;
-use store::StoreError;
+use ::api::AccountId;
+use balancer::{LoadBalancerId, NodeStats, UsageLine, UsageReport};
+use host::Timestamp;
+use serde::{Deserialize, Serialize};
+use store::{Scan, StoreError, Table};
 
+use crate::rows::{LOAD_BALANCERS, LoadBalancerRow};
 use crate::service::Elb;
 
-/// Bytes of a GB, as AWS counts them.
-const GB: f64 = 1_000_000_000.0;
+/// Days by the day's second and the load balancer's id.
+pub(crate) const USAGE: Table<UsageRow> = Table::new("elb_usage");
 
-/// What one load balancer was used for.
-#[derive(Clone, Debug, PartialEq)]
+/// What one load balancer was used for on one day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UsageRow {
+    account: String,
+    region: String,
+    name: String,
+    /// A bit for each hour of the day.
+    hours_seen: u32,
+    bytes: u64,
+}
+
+/// What one load balancer was used for on one day of UTC.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Usage {
-    /// Whose it is.
-    pub account: String,
-    /// Where it stands.
+    /// When the day began, in seconds since 1970.
+    pub day_s: u64,
+    /// Where it stood.
     pub region: String,
     /// Its name.
     pub load_balancer: String,
-    /// Hours since it was created, the current one included.
-    pub hours: u64,
-    /// Bytes both ways since this process began.
-    pub processed_bytes: u64,
-    /// Requests, or TCP connections, since this process began.
-    pub requests: u64,
+    /// Load balancer hours, as AWS calls `LoadBalancerUsage`.
+    pub hours: u32,
+    /// Bytes both ways, as AWS calls `DataProcessing-Bytes`.
+    pub bytes: u64,
+    /// The same in gigabytes, by which AWS bills.
+    pub gigabytes: f64,
 }
 
-impl Usage {
-    /// [`Usage::processed_bytes`] in GB.
-    pub fn processed_gb(&self) -> f64 {
-        self.processed_bytes as f64 / GB
-    }
+fn key(line: &UsageLine) -> String {
+    format!("{:012}\0{:020}", line.day.as_secs(), line.load_balancer.0)
 }
 
-/// Adds up nodes' counters, which begin anew when a node does.
-#[derive(Default)]
-pub(crate) struct Meter {
-    state: Mutex<MeterState>,
-}
-
-#[derive(Default)]
-struct MeterState {
-    last: HashMap<(LoadBalancerId, IpAddr), Traffic>,
-    total: HashMap<LoadBalancerId, Traffic>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Traffic {
-    bytes: u64,
-    requests: u64,
-}
-
-impl Meter {
-    /// Takes a reading in.
-    pub(crate) fn read(&self, nodes: &[balancer::NodeStats]) {
-        let mut state = self.state.lock();
-        let MeterState { last, total } = &mut *state;
-        for node in nodes {
-            let now = Traffic { bytes: node.processed_bytes, requests: node.request_count };
-            let before = last.insert((node.load_balancer, node.address), now).unwrap_or_default();
-            let total = total.entry(node.load_balancer).or_default();
-            // A counter that fell is another node's, which began at zero.
-            total.bytes += now.bytes.checked_sub(before.bytes).unwrap_or(now.bytes);
-            total.requests += now.requests.checked_sub(before.requests).unwrap_or(now.requests);
-        }
-        last.retain(|key, _| nodes.iter().any(|node| (node.load_balancer, node.address) == *key));
-    }
-
-    /// Forgets load balancers that are no more.
-    fn retain(&self, alive: impl Fn(LoadBalancerId) -> bool) {
-        self.state.lock().total.retain(|id, _| alive(*id));
-    }
-
-    fn of(&self, id: LoadBalancerId) -> Traffic {
-        self.state.lock().total.get(&id).copied().unwrap_or_default()
-    }
+fn line_of(key: &str, row: &UsageRow) -> Option<UsageLine> {
+    let (day_s, id) = key.split_once('\0')?;
+    Some(UsageLine {
+        day: Timestamp::from_secs(day_s.parse().ok()?),
+        load_balancer: LoadBalancerId(id.parse().ok()?),
+        name: row.name.as_str().into(),
+        hours_seen: row.hours_seen,
+        bytes: row.bytes,
+    })
 }
 
 impl Elb {
-    /// What each load balancer was used for, given the balancer's numbers now.
+    /// Takes in the balancer's numbers now, durably. To be called every minute or so, and at the end.
+    ///
+    /// # Errors
+    /// When the store fails; the next call makes up for it.
+    pub async fn meter(&self, nodes: &[NodeStats]) -> Result<(), StoreError> {
+        let mut report = self.inner.usage.lock().await;
+        let now = self.inner.clock.now();
+        let saved = self.inner.store.read_async(|view| view.scan(&USAGE, &Scan::all())).await?;
+        let report = report
+            .get_or_insert_with(|| UsageReport::new(saved.iter().filter_map(|row| line_of(&row.key, &row.value))));
+        report.observe(nodes, now);
+        let rows = self.inner.store.read_async(|view| view.scan(&LOAD_BALANCERS, &Scan::all())).await?;
+        let owners: HashMap<u64, LoadBalancerRow> = rows.into_iter().map(|row| (row.value.id, row.value)).collect();
+        let saved: HashMap<String, UsageRow> = saved.into_iter().map(|row| (row.key, row.value)).collect();
+        let changed: Vec<(String, UsageRow)> = report
+            .lines()
+            .filter_map(|line| {
+                let (key, before) = (key(line), saved.get(&key(line)));
+                let owner =
+                    owners.get(&line.load_balancer.0).map(|owner| (owner.account.clone(), owner.region.clone()));
+                let (account, region) = owner.or(before.map(|row| (row.account.clone(), row.region.clone())))?;
+                let name = line.name.to_string();
+                let row = UsageRow { account, region, name, hours_seen: line.hours_seen, bytes: line.bytes };
+                (before != Some(&row)).then_some((key, row))
+            })
+            .collect();
+        let first = report.lines().next().map(key);
+        self.inner
+            .store
+            .write_async(move |tx| {
+                for (key, row) in &changed {
+                    tx.put(&USAGE, key, row)?;
+                }
+                // What is too old for the report.
+                let old: Vec<String> = tx.keys(&USAGE, &Scan::all())?;
+                for key in old.iter().filter(|key| first.as_ref().is_some_and(|first| *key < first)) {
+                    tx.delete(&USAGE, key)?;
+                }
+                Ok::<_, StoreError>(())
+            })
+            .await
+    }
+
+    /// What an account's load balancers were used for in the last three months, by day and load balancer.
     ///
     /// # Errors
     /// When rows cannot be read.
-    pub async fn usage(&self, nodes: &[balancer::NodeStats]) -> Result<Vec<Usage>, StoreError> {
-        self.inner.meter.read(nodes);
-        let rows = self.all_rows().await?;
-        self.inner.meter.retain(|id| rows.iter().any(|row| row.id == id.0));
-        let now = self.inner.clock.now();
-        let one = |row: crate::rows::LoadBalancerRow| {
-            let traffic = self.inner.meter.of(LoadBalancerId(row.id));
-            Usage {
-                hours: now.since(host::Timestamp(row.created_ms)).as_secs() / 3600 + 1,
-                account: row.account,
-                region: row.region,
-                load_balancer: row.name,
-                processed_bytes: traffic.bytes,
-                requests: traffic.requests,
-            }
-        };
-        Ok(rows.into_iter().map(one).collect())
+    pub async fn usage(&self, account: &AccountId) -> Result<Vec<Usage>, StoreError> {
+        let rows = self.inner.store.read_async(|view| view.scan(&USAGE, &Scan::all())).await?;
+        let usage = rows.into_iter().filter(|row| row.value.account == account.as_str()).filter_map(|row| {
+            let line = line_of(&row.key, &row.value)?;
+            Some(Usage {
+                day_s: line.day.as_secs(),
+                region: row.value.region,
+                load_balancer: row.value.name,
+                hours: line.hours(),
+                bytes: line.bytes,
+                gigabytes: line.gigabytes(),
+            })
+        });
+        Ok(usage.collect())
     }
 }

@@ -90,6 +90,17 @@ impl AuthError {
         }
     }
 
+    /// In EC2's words: one for a key that is not there and for a secret that is wrong.
+    pub fn to_ec2(&self) -> ApiError {
+        match self {
+            Self::UnknownKey { .. } | Self::Signature { error: SignatureError::Mismatch(_), .. } => {
+                ApiError::sender("AuthFailure", "AWS was not able to validate the provided access credentials")
+                    .with_status(401)
+            }
+            other => other.to_query(),
+        }
+    }
+
     /// The Query and JSON services' answer to a request that nobody signed and that no policy can open.
     pub fn missing_token() -> ApiError {
         ApiError::sender("MissingAuthenticationToken", "Request is missing Authentication Token").with_status(403)
@@ -450,6 +461,14 @@ mod tests {
             assert_eq!((in_query.code.as_ref(), in_query.status), query, "{error:?}");
             assert!(!in_s3.message.is_empty() && !in_query.message.is_empty());
         }
+    }
+
+    #[test]
+    fn ec2_has_one_answer_to_a_wrong_key_and_a_wrong_secret() {
+        let unknown = AuthError::UnknownKey { access_key_id: "AKIA".into() };
+        assert_eq!((unknown.to_ec2().code.as_ref(), unknown.to_ec2().status), ("AuthFailure", 401));
+        let wrong_service = AuthError::WrongService { signed_for: "s3".into(), expected: "ec2" };
+        assert_eq!(wrong_service.to_ec2().code, "SignatureDoesNotMatch");
     }
 
     #[test]

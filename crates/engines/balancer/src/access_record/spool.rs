@@ -47,6 +47,8 @@ enum Command {
     Sealed(oneshot::Sender<Vec<Sealed>>),
     Read(u64, oneshot::Sender<io::Result<Vec<u8>>>),
     Remove(u64, oneshot::Sender<io::Result<()>>),
+    MoveTo(PathBuf, oneshot::Sender<io::Result<()>>),
+    Adopt(PathBuf, oneshot::Sender<io::Result<usize>>),
 }
 
 /// What the thread and the handles share.
@@ -132,6 +134,23 @@ impl Spool {
     /// The disk failed or the balancer has ended.
     pub async fn remove(&self, sealed: &Sealed) -> io::Result<()> {
         self.ask(|answer| Command::Remove(sealed.number, answer)).await?
+    }
+
+    /// Leaves all files to the process that takes over, and keeps what is recorded from now on in another directory,
+    /// which that process adopts in the end.
+    ///
+    /// # Errors
+    /// The directory cannot be had; nothing is moved then.
+    pub async fn move_to(&self, dir: PathBuf) -> io::Result<()> {
+        self.ask(|answer| Command::MoveTo(dir, answer)).await?
+    }
+
+    /// Takes over the files of a directory whose process is gone; how many. There need not be one.
+    ///
+    /// # Errors
+    /// The directory cannot be read, or a file not be moved; another try takes over the rest.
+    pub async fn adopt(&self, dir: PathBuf) -> io::Result<usize> {
+        self.ask(|answer| Command::Adopt(dir, answer)).await?
     }
 
     /// What became of records so far.
@@ -246,6 +265,8 @@ impl Rounds {
             Command::Sealed(answer) => drop(answer.send(self.store.sealed())),
             Command::Read(number, answer) => drop(answer.send(self.store.read(number))),
             Command::Remove(number, answer) => drop(answer.send(self.store.remove(number))),
+            Command::MoveTo(dir, answer) => drop(answer.send(self.store.move_to(dir, now))),
+            Command::Adopt(dir, answer) => drop(answer.send(self.store.adopt(dir))),
         }
     }
 

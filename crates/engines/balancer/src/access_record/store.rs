@@ -135,6 +135,30 @@ impl Store {
         Ok(store)
     }
 
+    /// Leaves all files, synced, to whoever opens the directory next, and goes on in another one.
+    pub(super) fn move_to(&mut self, dir: PathBuf, now: Timestamp) -> io::Result<()> {
+        self.write(now);
+        self.sync(now);
+        let next = Self::open(Arc::clone(&self.disk), dir, self.bytes_max)?;
+        *self = Self { counts: self.counts, ..next };
+        Ok(())
+    }
+
+    /// Takes over the files of a directory that nobody uses any longer; how many.
+    pub(super) fn adopt(&mut self, dir: PathBuf) -> io::Result<usize> {
+        let other = Self::open(Arc::clone(&self.disk), dir, self.bytes_max)?;
+        let adopted = other.files.len();
+        for file in other.files.into_values() {
+            let number = self.next_number;
+            self.next_number += 1;
+            let path = self.dir.join(name(number, file.key));
+            self.disk.rename(&file.path, &path)?;
+            self.files.insert(number, File { path, ..file });
+        }
+        self.disk.sync_dir(&self.dir)?;
+        Ok(adopted)
+    }
+
     /// Gathers lines; [`Store::write`] writes them.
     pub(super) fn gather(&mut self, lines: &Lines) {
         let mut start = 0;

@@ -35,6 +35,8 @@ const CONNECTION_LIFETIME: Duration = Duration::from_secs(20);
 /// How long a connection may be idle.
 const CONNECTION_IDLE: Duration = Duration::from_secs(5);
 const BACKLOG: i32 = 128;
+/// How often another port is tried, where any will do, because TCP's of that number is taken.
+const ANY_PORT_TRIES: usize = 16;
 /// After a socket's error, so that one that persists does not keep a core busy.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -199,6 +201,18 @@ fn roll(dice: &AtomicU64) -> u64 {
 }
 
 fn bind(address: SocketAddr, takes_over: bool) -> io::Result<(UdpSocket, TcpListener)> {
+    let mut bound = try_bind(address, takes_over);
+    for _ in 0..ANY_PORT_TRIES {
+        match &bound {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && address.port() == 0 => {}
+            _ => break,
+        }
+        bound = try_bind(address, takes_over);
+    }
+    bound
+}
+
+fn try_bind(address: SocketAddr, takes_over: bool) -> io::Result<(UdpSocket, TcpListener)> {
     if !takes_over {
         // The sockets below may share their port, so that the next process can take over. That must not let two servers
         // that know nothing of each other answer in turns: this one binds only where nobody is.

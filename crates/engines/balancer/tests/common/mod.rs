@@ -50,6 +50,7 @@ impl Lab {
             limits,
             worker_threads,
             dns: None,
+            takes_over: !inherited.is_empty(),
             inherited,
         });
         Self { balancer: balancer.unwrap(), _spool: spool }

@@ -183,16 +183,6 @@ async fn account_limits_are_told_in_pages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_load_balancer_s_usage_counts_begun_hours() {
-    let p = platform().await;
-    p.web().await;
-    tokio::time::advance(std::time::Duration::from_secs(3601)).await;
-    let usage = p.elb.usage(&[]).await.unwrap();
-    assert_eq!((usage.len(), usage[0].load_balancer.as_str(), usage[0].hours), (1, "web", 2));
-    assert_eq!((usage[0].processed_bytes, usage[0].requests), (0, 0));
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_reset_leaves_nothing() {
     let p = platform().await;
     p.web().await;

@@ -28,6 +28,7 @@ fn balancer(disk: &SimDisk) -> Balancer {
         limits: Limits::default(),
         worker_threads: 1,
         dns: None,
+        takes_over: false,
         inherited: Vec::new(),
     };
     Balancer::start(options).unwrap()
@@ -133,8 +134,29 @@ async fn a_registered_instance_comes_into_service_and_serves_until_it_is_deregis
     let input = DeleteLoadBalancerInput { load_balancer_name: "web".into() };
     p.elb.delete_load_balancer(&p.call, input).await.unwrap();
     assert!(TcpStream::connect(address).await.is_err(), "the listener is closed when the deletion is answered");
-    let usage = p.elb.usage(&balancer.stats()).await.unwrap();
-    assert_eq!(usage, []);
+    assert_eq!(balancer.stats(), []);
+}
+
+#[tokio::test]
+async fn what_a_load_balancer_was_used_for_is_kept_when_it_is_gone() {
+    let one = backend("one").await;
+    let Served { p, address, balancer } = served(&SimDisk::new(Seed(1)), &one).await;
+    until("in service", async || state(&p).await == "InService").await;
+    get(address).await;
+    p.elb.meter(&balancer.stats()).await.unwrap();
+    p.elb.meter(&balancer.stats()).await.unwrap();
+    let bytes: u64 = balancer.stats().iter().map(|node| node.processed_bytes).sum();
+    let input = DeleteLoadBalancerInput { load_balancer_name: "web".into() };
+    p.elb.delete_load_balancer(&p.call, input).await.unwrap();
+    p.elb.meter(&balancer.stats()).await.unwrap();
+    let usage = p.elb.usage(p.call.account()).await.unwrap();
+    // Two where an hour ends meanwhile; and bytes may have come since they were noted.
+    assert_eq!((usage.len(), usage[0].load_balancer.as_str()), (1, "web"));
+    assert!((1..=2).contains(&usage[0].hours), "{usage:?}");
+    assert!((1..=bytes).contains(&usage[0].bytes), "{usage:?}");
+    assert_eq!(p.elb.usage(&::api::AccountId::parse("999999999999").unwrap()).await.unwrap(), []);
+    p.elb.reset().await.unwrap();
+    assert_eq!(p.elb.usage(p.call.account()).await.unwrap(), []);
 }
 
 #[tokio::test]

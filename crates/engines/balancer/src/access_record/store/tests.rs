@@ -212,3 +212,25 @@ fn foreign_files_are_left_alone() {
     assert_eq!(store(&disk).sealed(), []);
     assert_eq!(disk.list(Path::new("spool")).unwrap().len(), 4);
 }
+
+#[test]
+fn what_a_process_records_while_another_has_taken_over_is_adopted_in_the_end() {
+    let disk = SimDisk::new(Seed(1));
+    let (mut old, node) = (store(&disk), key(7, "127.0.1.1"));
+    append(&mut old, node, 0, 10);
+    old.gather(&lines(node, 10, 10));
+    old.move_to("leaving".into(), NOW).unwrap();
+    let mut new = store(&disk);
+    assert_eq!(all(&new, &new.sealed()), records(0..20));
+    append(&mut old, node, 20, 10);
+    append(&mut new, node, 30, 10);
+    drop(old);
+    assert_eq!(new.adopt("leaving".into()).unwrap(), 1);
+    assert_eq!(new.adopt("leaving".into()).unwrap(), 0);
+    let sealed = new.seal(LOAD_BALANCER, NOW);
+    let mut found: Vec<String> = all(&new, &sealed).lines().map(str::to_owned).collect();
+    found.sort();
+    let mut expected: Vec<String> = records(0..40).lines().map(str::to_owned).collect();
+    expected.sort();
+    assert_eq!(found, expected);
+}
