@@ -156,4 +156,9 @@ impl Call {
     pub fn account(&self) -> &AccountId {
         &self.identity.account
     }
+
+    /// Whether one of Millpond's own services asks: it may use what is reserved for services, tags that begin with `aws:`.
+    pub fn is_from_service(&self) -> bool {
+        matches!(self.identity.principal, Principal::Service { .. })
+    }
 }

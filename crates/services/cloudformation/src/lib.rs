@@ -12,6 +12,7 @@
 mod api;
 mod change_sets;
 mod changes;
+mod classic_json;
 mod describe;
 mod duration;
 mod engine;

@@ -322,7 +322,7 @@ fn bucket_and_key(url: &str) -> Option<(String, String)> {
 }
 
 /// A path without its percent signs.
-fn decoded(path: &str) -> Option<String> {
+pub(crate) fn decoded(path: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.bytes();
     while let Some(byte) = rest.next() {

@@ -18,6 +18,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use wire::{ApiError, EncodedResponse};
 
+use crate::classic_json;
 use crate::engine::{self, ledger::Ledger};
 use crate::errors;
 use crate::limits::{CALLS_MAX, DELETED_KEPT_MS};
@@ -115,9 +116,20 @@ impl CloudFormation {
         if call.identity.is_anonymous() {
             return ::api::cloudformation::encode_error(call, &errors::missing_authentication_token());
         }
+        if let Some(document) = classic_json::document(call, &body) {
+            return self.handle_classic(call, operation, document).await;
+        }
         match ::api::cloudformation::dispatch(self, call, operation, &body).await {
             Ok(response) => response,
             Err(error) => ::api::cloudformation::encode_error(call, &error),
+        }
+    }
+
+    async fn handle_classic(&self, call: &Call, operation: &str, document: Bytes) -> EncodedResponse {
+        let as_json = Call { protocol: ::api::Protocol::Json11, ..call.clone() };
+        match ::api::cloudformation::dispatch(self, &as_json, operation, &document).await {
+            Ok(answer) => classic_json::success(call, operation, answer),
+            Err(error) => classic_json::failure(call, &error),
         }
     }
 

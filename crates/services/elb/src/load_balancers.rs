@@ -41,7 +41,7 @@ impl Elb {
             Some(other) => return Err(errors::scheme_invalid(other)),
         };
         let mut row = self.blank(call, &input.load_balancer_name, internal);
-        tags::add(&mut row, input.tags)?;
+        tags::add(&mut row, input.tags, call.is_from_service())?;
         if input.listeners.is_empty() {
             return Err(errors::no_listeners());
         }

@@ -17,11 +17,11 @@ use crate::limits::{DESCRIBE_TAGS_NAMES_MAX, TAGS_MAX};
 use crate::rows::{self, LOAD_BALANCERS, LoadBalancerRow};
 use crate::service::Elb;
 
-/// Adds tags to a row, replacing the values of keys that it has.
-pub(crate) fn add(row: &mut LoadBalancerRow, tags: Vec<Tag>) -> Result<(), ApiError> {
+/// Adds tags to a row, replacing the values of keys that it has. CloudFormation marks with `aws:` what is its own.
+pub(crate) fn add(row: &mut LoadBalancerRow, tags: Vec<Tag>, by_service: bool) -> Result<(), ApiError> {
     let mut new = BTreeMap::new();
     for Tag { key, value } in tags {
-        if key.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:")) {
+        if !by_service && key.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:")) {
             return Err(errors::tag_key_reserved());
         }
         if new.insert(key.clone(), value.unwrap_or_default()).is_some() {
@@ -35,7 +35,8 @@ pub(crate) fn add(row: &mut LoadBalancerRow, tags: Vec<Tag>) -> Result<(), ApiEr
 impl Elb {
     pub(crate) async fn tag(&self, call: &Call, input: AddTagsInput) -> Result<(), ApiError> {
         let AddTagsInput { load_balancer_names, tags } = input;
-        self.change_tags(call, load_balancer_names, move |row| add(row, tags.clone())).await
+        let by_service = call.is_from_service();
+        self.change_tags(call, load_balancer_names, move |row| add(row, tags.clone(), by_service)).await
     }
 
     pub(crate) async fn untag(&self, call: &Call, input: RemoveTagsInput) -> Result<(), ApiError> {

@@ -221,6 +221,38 @@ async fn a_missing_stack_is_a_validation_error_in_either_protocol() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_published_tools_of_instances_are_answered_in_their_json() {
+    let platform = Platform::open().await;
+    platform.create("web", TEMPLATE).await.unwrap();
+    assert_eq!(platform.settled("web").await, "CREATE_COMPLETE");
+    let ask = |form: &'static [u8]| {
+        let operation = if form.starts_with(b"Action=S") { "SignalResource" } else { "DescribeStackResource" };
+        let (service, call) = (platform.service.clone(), call());
+        async move {
+            let answer = service.handle(&call, operation, Bytes::from_static(form)).await;
+            assert_eq!(answer.content_type, "application/json");
+            (answer.status, serde_json::from_slice::<serde_json::Value>(&answer.body).unwrap())
+        }
+    };
+    let (status, answer) =
+        ask(b"Action=DescribeStackResource&ContentType=JSON&LogicalResourceId=Q&StackName=web&Version=2010-05-15")
+            .await;
+    let detail = &answer["DescribeStackResourceResponse"]["DescribeStackResourceResult"]["StackResourceDetail"];
+    assert_eq!(status, 200);
+    assert_eq!(detail["LogicalResourceId"], "Q");
+    assert_eq!(detail["Metadata"], r#"{"Config":{"Key":"mykey"}}"#);
+    assert!(detail["LastUpdatedTimestamp"].is_number(), "{detail}");
+    assert_eq!(answer["DescribeStackResourceResponse"]["ResponseMetadata"]["RequestId"], "test");
+    let (status, answer) = ask(
+        b"Action=SignalResource&ContentType=JSON&LogicalResourceId=Q&StackName=web&Status=SUCCESS&UniqueId=i+1&Version=2010-05-15",
+    )
+    .await;
+    assert_eq!((status, answer["Error"]["Code"].as_str()), (400, Some("ValidationError")));
+    assert_eq!(answer["Error"]["Type"], "Sender");
+    assert_eq!(answer["Error"]["Message"], "Resource Q is in CREATE_COMPLETE state and can not be signaled.");
+}
+
+#[tokio::test(start_paused = true)]
 async fn nested_stacks_come_and_go_with_their_parent() {
     let platform = Platform::open().await;
     let child = "

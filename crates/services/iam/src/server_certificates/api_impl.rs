@@ -27,7 +27,7 @@ impl api::iam::Iam for super::Iam {
         input: UploadServerCertificateInput,
     ) -> Result<UploadServerCertificateOutput, ApiError> {
         let account = account_of(call)?.clone();
-        let row = self.checked_row(&account, input).await?;
+        let row = self.checked_row(&account, input, call.is_from_service()).await?;
         let (name, path, tags) = (row.name.clone(), row.path.clone(), row.tags.clone());
         let metadata = metadata(&account, &row);
         tracing::info!(%account, name, path, "a server certificate was uploaded");
@@ -149,9 +149,9 @@ impl api::iam::Iam for super::Iam {
     }
 
     async fn tag_server_certificate(&self, call: &Call, input: TagServerCertificateInput) -> Result<(), ApiError> {
-        let tags = input.tags;
+        let (tags, by_service) = (input.tags, call.is_from_service());
         check_tag_lengths(tags.iter().map(|tag| &tag.key))?;
-        let change = move |row: &mut CertificateRow| names::add_tags(&mut row.tags, tags);
+        let change = move |row: &mut CertificateRow| names::add_tags(&mut row.tags, tags, by_service);
         Ok(self.change(account_of(call)?, input.server_certificate_name, change).await?)
     }
 
@@ -188,6 +188,7 @@ impl super::Iam {
         &self,
         account: &AccountId,
         input: UploadServerCertificateInput,
+        by_service: bool,
     ) -> Result<CertificateRow, Refusal> {
         let UploadServerCertificateInput {
             server_certificate_name: name,
@@ -202,7 +203,7 @@ impl super::Iam {
         names::check_path("path", &path)?;
         check_tag_lengths(tags.iter().map(|tag| &tag.key))?;
         let mut row_tags = std::collections::BTreeMap::new();
-        names::add_tags(&mut row_tags, tags)?;
+        names::add_tags(&mut row_tags, tags, by_service)?;
         check_characters("certificateBody", &body)?;
         check_characters("certificateChain", chain.as_deref().unwrap_or_default())?;
         check_characters("privateKey", &private_key)?;

@@ -48,10 +48,15 @@ pub(super) fn parse_arn(arn: &str) -> Option<(AccountId, &str)> {
 }
 
 /// Adds tags to those that are there. Keys are compared without case, and keep the spelling that they came with first.
-pub(super) fn add_tags(present: &mut BTreeMap<String, String>, tags: Vec<Tag>) -> Result<(), Refusal> {
+/// Services mark with `aws:` what is their own.
+pub(super) fn add_tags(
+    present: &mut BTreeMap<String, String>,
+    tags: Vec<Tag>,
+    by_service: bool,
+) -> Result<(), Refusal> {
     let mut seen = Vec::new();
     for Tag { key, value } in tags {
-        check_tag(&key, &value)?;
+        check_tag(&key, &value, by_service)?;
         let lower = key.to_lowercase();
         if seen.contains(&lower) {
             return Err(Refusal::DuplicateTag);
@@ -69,13 +74,13 @@ pub(super) fn remove_tags(present: &mut BTreeMap<String, String>, keys: &[String
     present.retain(|key, _| !keys.contains(&key.to_lowercase()));
 }
 
-fn check_tag(key: &str, value: &str) -> Result<(), Refusal> {
+fn check_tag(key: &str, value: &str, by_service: bool) -> Result<(), Refusal> {
     let allowed = |letter: char| letter.is_alphanumeric() || letter.is_whitespace() || "_.:/=+-@".contains(letter);
     let fits = key.chars().all(allowed) && value.chars().all(allowed);
     if !fits {
         return Err(Refusal::TagCharacters);
     }
-    if key.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:")) {
+    if !by_service && key.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:")) {
         return Err(Refusal::ReservedTag);
     }
     Ok(())
