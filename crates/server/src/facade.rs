@@ -8,7 +8,7 @@
 use api::{BucketRequest, Call, ObjectStore, Protocol, unknown_member};
 use async_trait::async_trait;
 use autoscaling::Autoscaling;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use ec2::Ec2;
 use elb::Elb;
 use http_body_util::{BodyExt as _, Full};
@@ -88,8 +88,7 @@ impl api::Platform for Facade {
         let http = http.body(Full::new(body)).map_err(|_| unreadable())?;
         let answer = self.s3.handle(call.clone(), http).await;
         let status = answer.status().as_u16();
-        let limited = http_body_util::Limited::new(answer.into_body(), BUCKET_ANSWER_BYTES_MAX);
-        let text = limited.collect().await.map_err(|_| unreadable())?.to_bytes();
+        let text = read(answer.into_body()).await?;
         if (200..300).contains(&status) {
             return Ok(text);
         }
@@ -99,6 +98,21 @@ impl api::Platform for Facade {
     async fn object(&self, call: &Call, bucket: &str, key: &str, bytes_max: usize) -> Result<Bytes, ApiError> {
         self.s3.get(call, bucket, key, bytes_max).await
     }
+}
+
+/// An answer's document, within its bound.
+async fn read(mut body: s3::Body) -> Result<Bytes, ApiError> {
+    let mut text = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else { return Err(unreadable()) };
+        if let Some(data) = frame.data_ref() {
+            if text.len() + data.len() > BUCKET_ANSWER_BYTES_MAX {
+                return Err(unreadable());
+            }
+            text.extend_from_slice(data);
+        }
+    }
+    Ok(text.freeze())
 }
 
 fn no_service(service: &str) -> ApiError {
@@ -128,9 +142,13 @@ mod tests {
 
     #[test]
     fn an_error_document_of_s3s_becomes_an_error() {
-        let document = "<?xml version=\"1.0\"?><Error><Code>BucketNotEmpty</Code><Message>It is &lt;full&gt;</Message></Error>";
+        let document =
+            "<?xml version=\"1.0\"?><Error><Code>BucketNotEmpty</Code><Message>It is &lt;full&gt;</Message></Error>";
         let error = refusal(409, document);
-        assert_eq!((error.code.as_ref(), error.message.as_str(), error.status), ("BucketNotEmpty", "It is <full>", 409));
+        assert_eq!(
+            (error.code.as_ref(), error.message.as_str(), error.status),
+            ("BucketNotEmpty", "It is <full>", 409)
+        );
         assert_eq!(refusal(502, "").code, "Http502");
     }
 }

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod data_dir;
 pub mod descriptors;
+pub mod facade;
 pub mod front_door;
 pub mod health;
 pub mod instances;

@@ -14,6 +14,7 @@ use api::Call;
 use autoscaling::{Autoscaling, AutoscalingOptions};
 use balancer::{Balancer, ListeningSocket};
 use bytes::Bytes;
+use cloudformation::{CloudFormation, CloudFormationOptions};
 use ec2::{Ec2, Ec2Options, Images, Machines};
 use elb::{Elb, ElbOptions};
 use host::{Clock, Disk, Ids, SystemClock, SystemDisk, SystemIds};
@@ -27,6 +28,7 @@ use wire::EncodedResponse;
 
 use crate::config::{AuthChoice, Config, Keep, LoadBalancing};
 use crate::data_dir::DataDir;
+use crate::facade::Facade;
 use crate::front_door::ca::CertificateAuthority;
 use crate::front_door::catalogue::{self, Service};
 use crate::front_door::tls::Tls;
@@ -103,6 +105,8 @@ pub struct Services {
     pub elb: Elb,
     /// Auto Scaling.
     pub autoscaling: Autoscaling,
+    /// CloudFormation, which may ask all the others.
+    pub cloudformation: CloudFormation,
     /// What serves load balancers' traffic, on threads of its own. ELB alone publishes to it.
     pub balancer: Balancer,
     /// What runs instances, where they are run.
@@ -177,9 +181,31 @@ impl Platform {
         let elb = self.elb(&config.load_balancing, &ec2, &iam, &s3, &balancer, instances.as_ref()).await?;
         ec2.ask_before_delete(elb.security_group_users());
         let autoscaling = self.autoscaling(&ec2, &elb).await?;
+        let facade = Facade {
+            sqs: sqs.clone(),
+            s3: s3.clone(),
+            iam: iam.clone(),
+            ec2: ec2.clone(),
+            elb: elb.clone(),
+            autoscaling: autoscaling.clone(),
+        };
+        let cloudformation = self.cloudformation(facade).await?;
         let (resetting, home) = (tokio::sync::Mutex::default(), Mutex::new(Some(self.home)));
-        let sts = Sts;
-        Ok(Services { sqs, s3, sts, iam, ec2, elb, autoscaling, balancer, instances, engine, resetting, home })
+        Ok(Services {
+            sqs,
+            s3,
+            sts: Sts,
+            iam,
+            ec2,
+            elb,
+            autoscaling,
+            cloudformation,
+            balancer,
+            instances,
+            engine,
+            resetting,
+            home,
+        })
     }
 
     fn queue_engine(&self) -> anyhow::Result<Engine> {
@@ -294,6 +320,16 @@ impl Platform {
         };
         Ok(Autoscaling::open(options).await?)
     }
+
+    async fn cloudformation(&self, facade: Facade) -> anyhow::Result<CloudFormation> {
+        let options = CloudFormationOptions {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            ids: self.ids.clone(),
+            platform: Arc::new(facade),
+        };
+        Ok(CloudFormation::open(options).await?)
+    }
 }
 
 /// Opens the store in a data directory, whether or not a server is using it.
@@ -362,6 +398,7 @@ impl Services {
             Service::Sqs => Box::pin(self.sqs.handle(call, operation, document)).await,
             Service::Elb => Box::pin(self.elb.handle(call, operation, document)).await,
             Service::Autoscaling => Box::pin(self.autoscaling.handle(call, operation, document)).await,
+            Service::Cloudformation => Box::pin(self.cloudformation.handle(call, operation, document)).await,
             Service::Ec2 => Box::pin(self.ec2.handle(call, operation, document)).await,
             Service::Iam => Box::pin(self.iam.handle(call, operation, document)).await,
             Service::Sts => Box::pin(self.sts.handle(call, operation, document)).await,
@@ -379,7 +416,8 @@ impl Services {
     /// Makes everything durable and stops what runs in the background.
     pub async fn close(&self) -> anyhow::Result<()> {
         self.note_usage().await;
-        // Before those that it asks.
+        // Before those that they ask.
+        self.cloudformation.close().await;
         self.autoscaling.close().await;
         self.elb.close().await;
         if let Some(instances) = &self.instances {
@@ -412,7 +450,8 @@ impl Services {
     /// Empties all services. Access keys stay.
     pub async fn reset(&self) -> anyhow::Result<()> {
         let _alone = self.resetting.lock().await;
-        // First who would launch again what the others forget.
+        // First who would make again what the others forget.
+        self.cloudformation.reset().await?;
         self.autoscaling.reset().await?;
         self.elb.reset().await?;
         self.ec2.reset().await?;

@@ -25,6 +25,8 @@ pub enum Service {
     Elb,
     /// Auto Scaling.
     Autoscaling,
+    /// CloudFormation.
+    Cloudformation,
     /// One that Millpond does not have.
     Other(Box<str>),
 }
@@ -51,7 +53,7 @@ pub const S3: &str = "s3";
 const ELB_V2: &str = "elasticloadbalancing-v2";
 
 /// All services whose requests are documents.
-pub static DOCUMENTS: [Document; 6] = [
+pub static DOCUMENTS: [Document; 7] = [
     Document {
         service: Service::Sqs,
         name: "sqs",
@@ -75,6 +77,14 @@ pub static DOCUMENTS: [Document; 6] = [
         schema: &api::autoscaling::SERVICE,
         older_versions: &[],
         encode_error: api::autoscaling::encode_error,
+    },
+    Document {
+        service: Service::Cloudformation,
+        name: "cloudformation",
+        title: "CloudFormation",
+        schema: &api::cloudformation::SERVICE,
+        older_versions: &[],
+        encode_error: api::cloudformation::encode_error,
     },
     Document {
         service: Service::Ec2,
@@ -153,7 +163,6 @@ impl Service {
             "2010-08-01" => "monitoring",
             "2015-12-01" => ELB_V2,
             "2011-01-01" => "autoscaling",
-            "2010-05-15" => "cloudformation",
             "2014-10-31" => "rds",
             "2015-02-02" => "elasticache",
             "2010-12-01" => "ses",
@@ -199,7 +208,7 @@ mod tests {
 
     #[test]
     fn each_service_has_a_row_and_is_found_by_its_name() {
-        for service in [Service::Sqs, Service::Sts, Service::Iam, Service::Ec2, Service::Elb] {
+        for service in [Service::Sqs, Service::Sts, Service::Iam, Service::Ec2, Service::Elb, Service::Cloudformation] {
             assert!(service.document().is_some(), "{service:?}");
             assert_eq!(Service::named(service.name()), service);
             assert_eq!(Service::of_host_label(service.name()), Some(service));
@@ -228,7 +237,7 @@ mod tests {
 
     #[test]
     fn services_are_listed_as_people_would() {
-        assert_eq!(titles(), "SQS, S3, ELB, EC2, IAM and STS");
-        assert_eq!(names(), "ec2, elasticloadbalancing, iam, s3, sqs and sts");
+        assert_eq!(titles(), "SQS, S3, ELB, Auto Scaling, CloudFormation, EC2, IAM and STS");
+        assert_eq!(names(), "autoscaling, cloudformation, ec2, elasticloadbalancing, iam, s3, sqs and sts");
     }
 }

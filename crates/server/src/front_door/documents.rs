@@ -46,7 +46,11 @@ impl FrontDoor {
             }
             (service, _) => read_form(&asked.parts, &whole.bytes, service, trace),
         };
-        if let Err(error) = self.admit(asked, &trace.service, &whole.bytes) {
+        let admitted = match self.admit_instance(asked, &trace.service, &operation).await {
+            Some(admitted) => admitted,
+            None => self.admit(asked, &trace.service, &whole.bytes),
+        };
+        if let Err(error) = admitted {
             info!(request_id = %trace.request_id, service = trace.service.name(), operation, code = %error.code, "refused");
             return answer::error(&trace.service, &asked.call, &error, &[]);
         }

@@ -14,6 +14,7 @@ pub mod catalogue;
 mod connection;
 mod documents;
 pub mod host;
+mod instance_side;
 pub mod listener;
 mod load_balancers;
 pub mod origin;

@@ -23,6 +23,7 @@ impl FrontDoor {
         body: RequestBody,
     ) -> Response<Body> {
         match (page, &parts.method) {
+            (OwnPage::WaitCondition, _) => return self.wait_condition(parts, body).await,
             (OwnPage::Reset, _) => return self.reset_page(parts, host, body).await,
             (OwnPage::LoadBalancers, &Method::GET) => return self.load_balancers_page(parts, host, body).await,
             (OwnPage::Usage, &Method::GET) => return self.usage_page(parts, host, body).await,
@@ -38,7 +39,11 @@ impl FrontDoor {
             OwnPage::Health => page_of("application/json", self.health()),
             OwnPage::Metrics => page_of("text/plain; version=0.0.4; charset=utf-8", self.metrics_text().await),
             OwnPage::Certificate => page_of("application/x-pem-file", self.tls.authority.certificate_pem().to_owned()),
-            OwnPage::Unknown | OwnPage::Reset | OwnPage::LoadBalancers | OwnPage::Usage => answer::plain(
+            OwnPage::Unknown
+            | OwnPage::Reset
+            | OwnPage::LoadBalancers
+            | OwnPage::Usage
+            | OwnPage::WaitCondition => answer::plain(
                 StatusCode::NOT_FOUND,
                 "There are /_millpond/health, /_millpond/ca.pem, /_millpond/load-balancers, /_millpond/usage, \
                  /_millpond/reset and /metrics, and no other page.",

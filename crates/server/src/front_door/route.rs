@@ -29,6 +29,8 @@ pub enum OwnPage {
     Usage,
     /// `/_millpond/ca.pem`.
     Certificate,
+    /// A wait condition's URL, below `/_millpond/wait-condition/`.
+    WaitCondition,
     /// Anything else below `/_millpond/`.
     Unknown,
 }
@@ -106,6 +108,7 @@ fn own_page(parts: &Parts, host: &Host) -> Option<OwnPage> {
         "/metrics" if parts.uri.query().is_none() && parts.method == Method::GET && !is_signed(parts) => {
             Some(OwnPage::Metrics)
         }
+        path if path.starts_with(cloudformation::WAIT_PATH) => Some(OwnPage::WaitCondition),
         path if path.starts_with("/_millpond/") => Some(OwnPage::Unknown),
         _ => None,
     }
@@ -298,6 +301,7 @@ mod tests {
         for (name, version, service) in [
             ("elasticloadbalancing", "2012-06-01", Service::Elb),
             ("autoscaling", "2011-01-01", Service::Autoscaling),
+            ("cloudformation", "2010-05-15", Service::Cloudformation),
             ("ec2", "2016-11-15", Service::Ec2),
             ("iam", "2010-05-08", Service::Iam),
             ("sts", "2011-06-15", Service::Sts),
