@@ -39,15 +39,13 @@ impl FrontDoor {
             OwnPage::Health => page_of("application/json", self.health()),
             OwnPage::Metrics => page_of("text/plain; version=0.0.4; charset=utf-8", self.metrics_text().await),
             OwnPage::Certificate => page_of("application/x-pem-file", self.tls.authority.certificate_pem().to_owned()),
-            OwnPage::Unknown
-            | OwnPage::Reset
-            | OwnPage::LoadBalancers
-            | OwnPage::Usage
-            | OwnPage::WaitCondition => answer::plain(
-                StatusCode::NOT_FOUND,
-                "There are /_millpond/health, /_millpond/ca.pem, /_millpond/load-balancers, /_millpond/usage, \
+            OwnPage::Unknown | OwnPage::Reset | OwnPage::LoadBalancers | OwnPage::Usage | OwnPage::WaitCondition => {
+                answer::plain(
+                    StatusCode::NOT_FOUND,
+                    "There are /_millpond/health, /_millpond/ca.pem, /_millpond/load-balancers, /_millpond/usage, \
                  /_millpond/reset and /metrics, and no other page.",
-            ),
+                )
+            }
         }
     }
 
