@@ -1,6 +1,7 @@
 //! Millpond as its users set it up: through the API, with health checks on and access logs going to S3.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -15,13 +16,15 @@ const NODE: [u8; 4] = [127, 20, 0, 1];
 pub(crate) fn start(binary: &Path, home: &Path) -> anyhow::Result<Peer> {
     let dir = home.join("millpond");
     std::fs::create_dir_all(&dir)?;
-    let mut config =
-        String::from("[balancer]\nworker_threads = 1\n[[zone]]\nname = \"us-east-1a\"\naddresses = [\"127.20.0.1\"]\n");
-    for (n, backend) in BACKENDS.iter().enumerate() {
-        config += &format!("[[instance]]\nip = \"{}\"\nzone = \"us-east-1a\"\nname = \"server-{n}\"\n", backend.ip());
-    }
+    let config = "[balancer]\nworker_threads = 1\n[[zone]]\nname = \"us-east-1a\"\naddresses = [\"127.20.0.1\"]\n";
     std::fs::write(dir.join("millpond.toml"), config)?;
     let binary = std::fs::canonicalize(binary).with_context(|| format!("no {}", binary.display()))?;
+    for backend in BACKENDS {
+        let mut command = Command::new(&binary);
+        command.args(["instances", "add", "--zone", "us-east-1a", "--ip", &backend.ip().to_string()]);
+        command.arg("--config").arg(dir.join("millpond.toml")).arg("--data-dir").arg(dir.join("data"));
+        ensure!(command.stdout(Stdio::null()).status()?.success(), "cannot register {backend}");
+    }
     let mut command = pinned(binary);
     command.args(["serve", "--listen", API, "--log", "warn", "--config"]).arg(dir.join("millpond.toml"));
     let process = command.arg("--data-dir").arg(dir.join("data")).spawn()?;
