@@ -39,6 +39,10 @@ const TOOLS_DIR: &str = "instance-tools";
 /// AWS gives an operating system some minutes; what runs here has no disks to unmount.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
 
+/// How long the process before may take to let go of the engine's directory, and the pause between looks.
+const LET_GO_WITHIN: Duration = Duration::from_secs(10);
+const LET_GO_PAUSE: Duration = Duration::from_millis(50);
+
 /// Runs instances.
 pub struct Instances {
     /// Nothing once it is closed.
@@ -50,6 +54,20 @@ pub struct Instances {
     found: Mutex<HashMap<(String, Ipv4Addr), Weak<File>>>,
     /// VPCs whose networks are there.
     vpcs: watch::Sender<BTreeSet<VpcId>>,
+}
+
+/// Starts the engine, once the process before has let go of its directory: what it had begun may hold it for a moment
+/// longer than the process held the data directory.
+async fn start_engine(options: Options) -> Result<Engine, EngineError> {
+    let given_up_at = tokio::time::Instant::now() + LET_GO_WITHIN;
+    loop {
+        match Engine::start(options.clone()).await {
+            Err(EngineError::InUse(_)) if tokio::time::Instant::now() < given_up_at => {
+                tokio::time::sleep(LET_GO_PAUSE).await;
+            }
+            started => return started,
+        }
+    }
 }
 
 /// What the banner says where no instances are run.
@@ -89,8 +107,9 @@ impl Instances {
             resolvers: Vec::new(),
             endpoint_addresses: vec![front_door::ADDRESS],
         };
-        let engine = match Engine::start(options).await {
+        let engine = match start_engine(options).await {
             Ok(engine) => engine,
+            Err(error @ EngineError::InUse(_)) => return Err(error).context("cannot run instances"),
             Err(error) if config.instance_isolation == InstanceIsolation::Auto => {
                 warn!(%error, "no instances are run");
                 return Ok(None);

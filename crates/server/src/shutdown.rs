@@ -2,6 +2,8 @@
 //!
 //! Invariant: from the moment [`Signals::listen`] returned, no such signal is lost or kills the process unasked.
 
+use std::pin::pin;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
@@ -21,6 +23,20 @@ impl Signals {
     pub async fn first(&mut self) {
         let name = self.next().await.0;
         info!(signal = name, "draining; send it again to stop at once");
+    }
+
+    /// Brings `work`, after which the server would go on, to its end; whether the first signal came meanwhile. A second
+    /// one ends the process.
+    pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> (T, bool) {
+        let mut work = pin!(work);
+        tokio::select! {
+            done = &mut work => return (done, false),
+            () = self.first() => {}
+        }
+        tokio::select! {
+            done = &mut work => (done, true),
+            never = self.force() => never,
+        }
     }
 
     /// Waits for another signal and ends the process as that signal by itself would have.

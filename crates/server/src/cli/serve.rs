@@ -81,16 +81,18 @@ async fn serve(config: Config, take_over: bool, endpoint_file: Option<&Path>) ->
             End::Signal => break None,
             End::Failure(reason) => break Some(reason),
             End::Successor(successor) => {
-                let handed_over = tokio::select! {
-                    handed_over = running.hand_over(successor, &config) => handed_over?,
-                    never = signals.force() => never,
-                };
-                match handed_over {
+                let (handed_over, is_signalled) = signals.during(running.hand_over(successor, &config)).await;
+                match handed_over? {
                     HandOver::Done => {
                         info!("stopped; the other server serves");
                         return Ok(ExitCode::SUCCESS);
                     }
-                    HandOver::Failed(again) => running = again,
+                    HandOver::Failed(again) => {
+                        running = again;
+                        if is_signalled {
+                            break None;
+                        }
+                    }
                 }
             }
         }

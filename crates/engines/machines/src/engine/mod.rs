@@ -97,6 +97,9 @@ pub enum EngineError {
     /// A value that was to be published contradicts itself.
     #[error("{0}")]
     InvalidNetworks(String),
+    /// Another engine, of this process or another, has not let go of the directory.
+    #[error("another engine has {0}")]
+    InUse(PathBuf),
     /// Something that this machine lacks.
     #[error("{0}")]
     Unsupported(String),
