@@ -16,6 +16,7 @@ mod lb;
 mod lb_status;
 mod running;
 mod serve;
+mod stack;
 mod verify;
 
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ Examples:
   millpond aws sqs create-queue --queue-name jobs
   millpond exec -- python your_program.py      run a program with the endpoint in its environment
   millpond demo                                see it work, in a minute, leaving nothing behind
+  millpond stack deploy template.yaml          make or change a CloudFormation stack, and watch it
   millpond instances add --ip 10.0.0.5 --zone us-east-1a
   millpond lb status web                       see how a load balancer is
   millpond keys create                         make an access key; then --listen 0.0.0.0:4566 is allowed
@@ -70,6 +72,8 @@ enum Command {
     Instances(InstancesArgs),
     /// Register what instances are started from; a running server notices at once
     Images(ImagesArgs),
+    /// Deploy CloudFormation templates and watch what they become
+    Stack(StackArgs),
     /// Read a data directory offline and say what it holds; changes nothing
     Verify(PlaceArgs),
     /// Print the version
@@ -341,6 +345,54 @@ enum ImagesCommand {
     },
 }
 
+const STACK_EXAMPLES: &str = "\
+Examples:
+  millpond stack deploy web.yaml                            makes the stack web, or changes it
+  millpond stack deploy web.yaml --name blue --parameter NumberOfServers=3
+  millpond stack events blue
+  millpond stack delete blue
+
+Keys are taken from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY where they are set.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = STACK_EXAMPLES)]
+struct StackArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    #[command(subcommand)]
+    command: StackCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum StackCommand {
+    /// Make a stack of a template, or change it, and show its resources until it is done
+    Deploy {
+        /// The template, JSON or YAML
+        file: PathBuf,
+        /// The stack's name [default: the file's]
+        #[arg(long)]
+        name: Option<String>,
+        /// A parameter; give it again for several
+        #[arg(long = "parameter", value_name = "NAME=VALUE")]
+        parameters: Vec<String>,
+        /// A capability that the template needs; give it again for several
+        #[arg(long = "capability", value_name = "CAPABILITY_…")]
+        capabilities: Vec<String>,
+    },
+    /// List the stacks
+    Ls,
+    /// Delete a stack with all that it made
+    Delete {
+        /// The stack's name or id
+        name: String,
+    },
+    /// Show everything that happened to a stack
+    Events {
+        /// The stack's name or id
+        name: String,
+    },
+}
+
 impl PlaceArgs {
     fn load(self) -> Result<(Config, PathBuf), ConfigError> {
         let overrides = Overrides { config: self.config, data_dir: self.data_dir, ..Overrides::from_environment() };
@@ -369,6 +421,7 @@ pub fn main() -> ExitCode {
         Some(Command::Lb(args)) => lb::run(args.command),
         Some(Command::Instances(args)) => instances::run(args),
         Some(Command::Images(args)) => images::run(args),
+        Some(Command::Stack(args)) => stack::run(args),
         Some(Command::Verify(args)) => verify::run(args),
         Some(Command::Version) => {
             println!("millpond {}", env!("CARGO_PKG_VERSION"));

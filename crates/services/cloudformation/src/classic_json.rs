@@ -25,11 +25,35 @@ pub(crate) fn document(call: &Call, form: &[u8]) -> Option<Bytes> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let value = crate::prepare::decoded(&value.replace('+', " "))?;
         wants_json |= name == "ContentType" && value == "JSON";
-        if !COMMON.contains(&name) && !name.starts_with("X-Amz-") {
-            members.insert(name.to_owned(), Value::String(value));
+        let name = crate::prepare::decoded(name)?;
+        if !COMMON.contains(&name.as_str()) && !name.starts_with("X-Amz-") {
+            put(&mut members, &name, value)?;
         }
     }
     wants_json.then(|| Value::Object(members).to_string().into())
+}
+
+/// Puts a value where a form's name says: `Tags.member.1.Key` is the key of the first tag. Forms write their lists in
+/// order.
+fn put(members: &mut Map<String, Value>, path: &str, value: String) -> Option<()> {
+    let Some((name, rest)) = path.split_once(".member.") else {
+        members.insert(path.to_owned(), Value::String(value));
+        return Some(());
+    };
+    let (index, below) = rest.split_once('.').map_or((rest, None), |(index, below)| (index, Some(below)));
+    let index: usize = index.parse::<usize>().ok()?.checked_sub(1)?;
+    let list = members.entry(name).or_insert_with(|| json!([])).as_array_mut()?;
+    match (below, list.len()) {
+        (None, length) if index == length => list.push(Value::String(value)),
+        (Some(below), length) if index <= length => {
+            if index == length {
+                list.push(json!({}));
+            }
+            put(list[index].as_object_mut()?, below, value)?;
+        }
+        _ => return None,
+    }
+    Some(())
 }
 
 /// An answer in that form.
