@@ -74,18 +74,6 @@ pub(super) fn send_signed(
     now: host::Timestamp,
     request: Request<Vec<u8>>,
 ) -> anyhow::Result<Answer> {
-    send_signed_as(address, &("test".to_owned(), "test".to_owned()), service, region, now, request)
-}
-
-/// Signs with a key and its secret, and sends one request.
-pub(super) fn send_signed_as(
-    address: SocketAddr,
-    (access_key_id, secret_access_key): &(String, String),
-    service: &str,
-    region: &str,
-    now: host::Timestamp,
-    request: Request<Vec<u8>>,
-) -> anyhow::Result<Answer> {
     let (mut parts, body) = request.into_parts();
     let signer = Signer { access_key_id, secret_access_key, region, service };
     let date = AmzDate::from_unix(now.as_secs()).ok_or_else(|| anyhow::anyhow!("the clock is beyond the year 9999"))?;

@@ -74,15 +74,6 @@ impl Server {
         Ok(Self { endpoint, region: config.region.to_string(), is_local, base_domains: config.base_domains })
     }
 
-    /// The key and secret of the environment; local mode takes any.
-    pub(super) fn credentials(&self) -> (String, String) {
-        let read = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        match (read("AWS_ACCESS_KEY_ID"), read("AWS_SECRET_ACCESS_KEY")) {
-            (Some(key), Some(secret)) => (key, secret),
-            _ => ("test".to_owned(), "test".to_owned()),
-        }
-    }
-
     /// A command with everything in its environment that AWS's tools and SDKs look for.
     fn command(&self, program: &OsString) -> Command {
         let mut command = Command::new(program);

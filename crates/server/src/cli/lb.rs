@@ -90,7 +90,7 @@ impl Asker {
 }
 
 #[allow(clippy::disallowed_methods, reason = "the keys are the user's, and stand where AWS's own tools look for them")]
-fn key_in_environment() -> Option<(String, String)> {
+pub(super) fn key_in_environment() -> Option<(String, String)> {
     let value = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     Some((value("AWS_ACCESS_KEY_ID")?, value("AWS_SECRET_ACCESS_KEY")?))
 }

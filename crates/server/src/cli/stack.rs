@@ -69,9 +69,10 @@ impl Api {
             .header("host", host)
             .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
             .body(form.join("&").into_bytes())?;
-        let keys = self.server.credentials();
+        let key = super::lb::key_in_environment();
+        let key = key.as_ref().map_or(client::ANYBODY, |(id, secret)| (id, secret));
         let answer =
-            client::send_signed_as(address, &keys, "cloudformation", &self.server.region, SystemClock.now(), request)?;
+            client::send_signed(address, key, "cloudformation", &self.server.region, SystemClock.now(), request)?;
         let document: Value = serde_json::from_slice(&answer.body)
             .with_context(|| format!("the server's answer is no JSON: {}", answer.text()))?;
         if answer.status != 200 {

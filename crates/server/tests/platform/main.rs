@@ -7,6 +7,7 @@ mod auth;
 mod autoscaling;
 mod browser;
 mod capture;
+mod cloudformation;
 mod commands;
 mod instances;
 mod limits;
