@@ -149,7 +149,7 @@ impl FrontDoor {
     pub(super) async fn identify(&self, parts: &Parts, body: RequestBody) -> Result<Identity, String> {
         let body = self.collect(body).await.map_err(|error| error.to_string())?;
         let begun = self.authenticator.begin(parts, None).map_err(|error| error.to_query().message)?;
-        begun.finish(&body.bytes).map_err(|error| error.to_query().message.into())
+        begun.finish(&body.bytes).map_err(|error| error.to_query().message)
     }
 }
 

@@ -47,7 +47,10 @@ impl Instances {
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut vpcs = self.vpcs.subscribe();
         let mut serving: BTreeMap<VpcId, JoinSet<()>> = BTreeMap::new();
-        while self.report.privileged {
+        if !self.report.privileged {
+            return;
+        }
+        loop {
             let wanted = vpcs.borrow_and_update().clone();
             serving.retain(|vpc, _| wanted.contains(vpc));
             for vpc in wanted {

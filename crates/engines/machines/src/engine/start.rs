@@ -60,8 +60,7 @@ pub(super) fn start(options: Options, stop: CancellationToken) -> Result<(Shared
         return Err(EngineError::Unsupported(why));
     }
     let lock = files::create(&dir.join(ENGINE_LOCK)).map_err(in_dir())?;
-    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
-        .map_err(|_| EngineError::InUse(dir.clone()))?;
+    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| EngineError::InUse(dir.clone()))?;
     let init_program = options.init_program.canonicalize();
     let init_program = init_program.map_err(system(format!("cannot find {}", options.init_program.display())))?;
     let cgroups = Cgroups::find(&group_name(&dir));
