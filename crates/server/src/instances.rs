@@ -125,7 +125,12 @@ impl Instances {
             info!(adopted, "instances of the process before");
         }
         engine.set_names(Arc::new(front_door::AwsNames));
-        let tools = Arc::new(Tools { dir: home.join(TOOLS_DIR), program, authority: OnceLock::new() });
+        let tools = Arc::new(Tools {
+            dir: home.join(TOOLS_DIR),
+            program,
+            authority: OnceLock::new(),
+            laying: Mutex::default(),
+        });
         let engine = Mutex::new(Some(engine));
         Ok(Some(Arc::new(Self {
             engine,

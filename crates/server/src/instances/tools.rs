@@ -11,6 +11,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use parking_lot::Mutex;
+
 /// Where the program itself is in an instance.
 const PROGRAM: &str = "opt/millpond/bin/millpond";
 
@@ -28,11 +30,14 @@ pub(super) struct Tools {
     pub(super) program: PathBuf,
     /// Our own authority's certificate, once it is known.
     pub(super) authority: OnceLock<String>,
+    /// Held by who lays: instances are launched side by side, and two that lay the same link undo each other.
+    pub(super) laying: Mutex<()>,
 }
 
 impl Tools {
     /// Makes the layer what it should be.
     pub(super) fn lay(&self) -> io::Result<()> {
+        let _alone = self.laying.lock();
         let program = self.dir.join(PROGRAM);
         let is_trust_laid = || self.authority.get().is_none() || self.dir.join(&TRUST_STORES[0][1..]).exists();
         if is_same(&self.program, &program).unwrap_or(false) && is_trust_laid() {
