@@ -151,8 +151,13 @@ impl CloudFormation {
                 stack = now.value;
             }
             let of_stack = Scan::prefix(&rows::of_stack(&stack.uid));
-            if tx.scan(&CHANGE_SETS, &of_stack)?.iter().any(|other| other.value.name == row.name) {
-                return Ok(Err(errors::change_set_exists(&row.name)));
+            for other in tx.scan(&CHANGE_SETS, &of_stack)?.into_iter().filter(|other| other.value.name == row.name) {
+                // The CLI names its change sets by the second, and here several pass in one.
+                if other.value.status != "FAILED" {
+                    return Ok(Err(errors::change_set_exists(&row.name)));
+                }
+                tx.delete(&TEMPLATES, &other.key)?;
+                tx.delete(&CHANGE_SETS, &other.key)?;
             }
             let number = stack.number();
             tx.put(&TEMPLATES, &rows::numbered_key(&stack.uid, number), &text)?;

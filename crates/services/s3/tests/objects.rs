@@ -294,6 +294,15 @@ async fn limits_of_keys_metadata_and_size() {
 }
 
 #[tokio::test]
+async fn encryption_under_s3s_own_keys_may_be_asked_for_and_is_not_claimed() {
+    let platform = Platform::with_bucket().await;
+    let put = platform.request("PUT", "/pictures/a").header("x-amz-server-side-encryption", "AES256").body("x");
+    let answer = put.send().await;
+    assert_eq!(answer.status, 200);
+    assert!(!answer.headers.contains_key("x-amz-server-side-encryption"));
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_refused() {
     let platform = Platform::with_bucket().await;
     for (name, value) in [

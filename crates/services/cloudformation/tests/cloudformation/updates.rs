@@ -469,6 +469,17 @@ async fn a_change_set_without_changes_fails_with_the_sentence_that_the_cli_looks
     let shown = change_set(&platform, "UPDATE", BEFORE).await;
     assert_eq!((shown.status.as_deref(), shown.execution_status.as_deref()), (Some("FAILED"), Some("UNAVAILABLE")));
     assert!(shown.status_reason.unwrap().starts_with("The submitted information didn't contain changes."));
+    // Its name is free; that of one that can be executed is not.
+    let again = change_set(&platform, "UPDATE", &BEFORE.replace("Default: 5", "Default: 6")).await;
+    assert_eq!(again.status.as_deref(), Some("CREATE_COMPLETE"));
+    let taken = CreateChangeSetInput {
+        stack_name: "web".into(),
+        change_set_name: "first".into(),
+        template_body: Some(BEFORE.into()),
+        ..CreateChangeSetInput::default()
+    };
+    let refused = platform.service.create_change_set(&call(), taken).await.unwrap_err();
+    assert_eq!(refused.message, "ChangeSet first already exists");
     let input = DeleteChangeSetInput { change_set_name: "first".into(), stack_name: Some("web".into()) };
     platform.service.delete_change_set(&call(), input).await.unwrap();
     let input = DescribeChangeSetInput {
