@@ -21,14 +21,15 @@ from conftest import MILLPOND, Server, cli_environment
 
 # Each run has addresses of its own, so that two runs on one machine do not meet.
 _OURS = random.Random(os.getpid() ^ time.time_ns())
-_RUN = f"{_OURS.randrange(64, 250)}.{_OURS.randrange(1, 250)}"
-_last = itertools.count(1)
+_RUN, _FIRST = _OURS.randrange(64, 250), _OURS.randrange(1, 200)
+_next = itertools.count()
 ZONES = ["us-east-1a", "us-east-1b"]
 
 
 def address():
     """A loopback address that nobody else has."""
-    return f"127.{_RUN}.{next(_last)}"
+    above, host = divmod(next(_next), 250)
+    return f"127.{_RUN}.{_FIRST + above}.{host + 1}"
 
 
 def free_port():
