@@ -9,6 +9,7 @@ mod chaos;
 mod check;
 mod codegen;
 mod crash;
+mod debian;
 mod fuzz;
 mod model;
 mod sim;

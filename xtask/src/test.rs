@@ -12,6 +12,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::debian::{self, ensure_installed};
+
 /// What the user may choose.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -200,7 +202,7 @@ impl Environment {
             succeed(command)
         };
         // Debian keeps venv in a package of its own.
-        create().or_else(|_| apt_install(&["python3-venv"]).and_then(|()| create()))?;
+        create().or_else(|_| debian::install(&["python3-venv"]).and_then(|()| create()))?;
         let mut install = Command::new(venv.join("bin/python"));
         install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(requirements);
         succeed(install)?;
@@ -254,48 +256,6 @@ fn numbers_before_words(line: &str) -> Vec<(u64, &str)> {
     words.windows(2).filter_map(|pair| Some((pair[0].parse().ok()?, pair[1]))).collect()
 }
 
-fn ensure_installed(program: &str, packages: &[&str]) -> Result<()> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    // Debian keeps servers where only root's PATH leads.
-    let folders = std::env::split_paths(&path).chain(["/sbin".into(), "/usr/sbin".into(), "/usr/local/sbin".into()]);
-    let found = folders.into_iter().any(|folder| folder.join(program).is_file());
-    if found { Ok(()) } else { apt_install(packages) }
-}
-
-/// Where Debian's tools look for a policy on starting services.
-const SERVICE_POLICY: &str = "/usr/sbin/policy-rc.d";
-
-/// Installs Debian packages, as root or through sudo; else says what to type.
-fn apt_install(packages: &[&str]) -> Result<()> {
-    let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
-    let mut command = Command::new(if is_root { "sh" } else { "sudo" });
-    if !is_root {
-        command.arg("sh");
-    }
-    command.args(["-c", &install_script(SERVICE_POLICY, packages)]).stdout(Stdio::null());
-    let typed = packages.join(" ");
-    succeed(command)
-        .with_context(|| format!("the tests need {typed}; run: apt-get install --yes --no-install-recommends {typed}"))
-}
-
-/// Installs without starting what is installed: nginx and MariaDB would take ports, on this machine and in the tests.
-/// systemd's half of Debian's tools asks nothing but a policy (not RUNLEVEL), so there is one while this runs, unless the
-/// machine has its own.
-fn install_script(policy: &str, packages: &[&str]) -> String {
-    format!(
-        "export DEBIAN_FRONTEND=noninteractive
-         if [ ! -e {policy} ]; then
-             trap 'rm -f {policy}' EXIT
-             trap 'exit 130' HUP INT TERM
-             printf '#!/bin/sh\n# Left by `cargo x test`, if it is not running: remove this file.\nexit 101\n' > {policy}
-             chmod 755 {policy}
-         fi
-         apt-get update -qq
-         apt-get install --yes --no-install-recommends {}",
-        packages.join(" ")
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,36 +265,6 @@ mod tests {
         let line = "test result: FAILED. 12 passed; 1 failed; 0 ignored";
         assert_eq!(numbers_before_words(line), [(12, "passed"), (1, "failed"), (0, "ignored")]);
         assert_eq!(numbers_before_words("3 failed, 41 passed in 1.2s")[1], (41, "passed"));
-    }
-
-    /// Runs the script with an apt-get that fails unless a policy keeps services from starting; whether it went well, and
-    /// whether there is a policy afterwards.
-    fn install(name: &str, existing_policy: Option<&str>) -> (bool, bool) {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = std::env::temp_dir().join(format!("xtask-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let (policy, apt) = (folder.join("policy-rc.d"), folder.join("apt-get"));
-        let write = |path: &Path, text: &str| {
-            std::fs::write(path, text).unwrap();
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        };
-        write(&apt, &format!("#!/bin/sh\n{} nginx start\n[ $? = 101 ]\n", policy.display()));
-        if let Some(text) = existing_policy {
-            write(&policy, text);
-        }
-        let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
-        let script = install_script(policy.to_str().unwrap(), &["nginx-light"]);
-        let status = Command::new("sh").args(["-c", &script]).env("PATH", path).status().unwrap();
-        let left = policy.exists();
-        std::fs::remove_dir_all(&folder).unwrap();
-        (status.success(), left)
-    }
-
-    #[test]
-    fn what_is_installed_is_not_started_and_no_policy_is_left() {
-        assert_eq!(install("none", None), (true, false));
-        assert_eq!(install("own", Some("#!/bin/sh\nexit 101\n")), (true, true), "the machine's own stays");
-        assert_eq!(install("lax", Some("#!/bin/sh\nexit 0\n")), (false, true), "and is obeyed");
     }
 
     #[test]

@@ -16,7 +16,9 @@ use tokio_rustls::TlsConnector;
 
 use crate::latency::Latencies;
 
-const WARM_UP: Duration = Duration::from_secs(1);
+const WARM_UP: Duration = Duration::from_millis(500);
+/// How long one more held connection may take to be opened and served.
+const HELD_WITHIN: Duration = Duration::from_secs(10);
 
 /// What clients do.
 #[derive(Clone, Copy, Debug)]
@@ -294,10 +296,14 @@ pub(crate) async fn hold<T>(
     let shape = Shape { tls, connections, body_bytes: 1024, connection_per_request: false, rate: None };
     let shared = Shared::new(address, shape);
     let (mut held, mut buffer) = (Vec::with_capacity(connections), Vec::with_capacity(256 << 10));
-    for _ in 0..connections {
-        let mut connection = shared.connect().await?;
-        connection.ask(&shared.request, &mut buffer).await?;
-        held.push(connection);
+    for n in 0..connections {
+        let connection = async {
+            let mut connection = shared.connect().await?;
+            connection.ask(&shared.request, &mut buffer).await?;
+            anyhow::Ok(connection)
+        };
+        let connection = tokio::time::timeout(HELD_WITHIN, connection).await;
+        held.push(connection.with_context(|| format!("{n} connections are held, and no further one is served"))??);
     }
     let outcome = then().await;
     drop(held);

@@ -56,7 +56,7 @@ impl Peer {
     }
 
     /// Waits until it serves.
-    fn ready(mut self) -> anyhow::Result<Self> {
+    pub(crate) fn ready(mut self) -> anyhow::Result<Self> {
         let started = Instant::now();
         for address in [Some(self.http), self.https, Some(self.tcp)].into_iter().flatten() {
             while std::net::TcpStream::connect(address).is_err() {
@@ -113,7 +113,7 @@ pub(crate) fn nginx(home: &Path) -> anyhow::Result<Peer> {
     let mut command = pinned("nginx");
     command.arg("-p").arg(&dir).arg("-c").arg(dir.join("nginx.conf"));
     let process = command.spawn().context("cannot start nginx: apt-get install nginx libnginx-mod-stream")?;
-    peer("nginx", [127, 21, 0, 1], process, dir)
+    peer("nginx", [127, 21, 0, 1], process, dir).ready()
 }
 
 /// Starts HAProxy with one thread.
@@ -136,12 +136,11 @@ pub(crate) fn haproxy(home: &Path) -> anyhow::Result<Peer> {
     let mut command = pinned("haproxy");
     command.arg("-db").arg("-q").arg("-f").arg(dir.join("haproxy.cfg"));
     let process = command.stderr(Stdio::null()).spawn().context("cannot start haproxy: apt-get install haproxy")?;
-    peer("haproxy", [127, 22, 0, 1], process, dir)
+    peer("haproxy", [127, 22, 0, 1], process, dir).ready()
 }
 
 /// A balancer that listens on the usual three ports of an address.
-pub(crate) fn peer(name: &'static str, address: [u8; 4], process: Child, home: PathBuf) -> anyhow::Result<Peer> {
+pub(crate) fn peer(name: &'static str, address: [u8; 4], process: Child, home: PathBuf) -> Peer {
     let at = |port| SocketAddr::from((address, port));
     Peer { name, http: at(8080), https: Some(at(8443)), tcp: at(9000), process: Some(process), _home: Some(home) }
-        .ready()
 }

@@ -38,6 +38,8 @@ pub(crate) struct Report {
     /// In the order in which they were first measured.
     workloads: Vec<&'static str>,
     figures: BTreeMap<(&'static str, &'static str), Vec<Figure>>,
+    /// Millpond's CPU time by the better peer's, round by round.
+    ratios: BTreeMap<&'static str, Vec<f64>>,
     memory: BTreeMap<(&'static str, &'static str), f64>,
 }
 
@@ -49,25 +51,42 @@ impl Report {
         self.figures.entry((workload, peer)).or_default().push(figure);
     }
 
+    /// Compares what was added last for each balancer.
+    pub(crate) fn end_round(&mut self, workload: &'static str) {
+        let last = |peer| Some(self.figures.get(&(workload, peer))?.last()?.cpu_us);
+        let better = PEERS[1..].iter().filter_map(|peer| last(peer)).min_by(f64::total_cmp);
+        if let (Some(own), Some(better)) = (last(PEERS[0]), better) {
+            self.ratios.entry(workload).or_default().push(own / better);
+        }
+    }
+
     pub(crate) fn add_memory(&mut self, workload: &'static str, peer: &'static str, kb: f64) {
         self.memory.insert((workload, peer), kb);
     }
 
     /// The median over the rounds of one of the figure's numbers.
     fn median(&self, workload: &'static str, peer: &'static str, of: fn(&Figure) -> f64) -> Option<f64> {
-        let mut values: Vec<f64> = self.figures.get(&(workload, peer))?.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied()
+        median(self.figures.get(&(workload, peer))?.iter().map(of).collect())
     }
 
-    /// The table: CPU microseconds a request, and Millpond's ratio to the better peer.
+    /// The table: CPU microseconds a request, Millpond's ratio to the better peer of each round, and how far that spread.
     pub(crate) fn print(&self) {
         println!(
-            "\n{:<42} {:>9} {:>9} {:>9}   ratio to the better",
+            "\n{:<48} {:>9} {:>9} {:>9}   ratio to the better",
             "CPU us per request (median)", PEERS[0], PEERS[1], PEERS[2]
         );
         for workload in &self.workloads {
-            self.print_row(workload, |peer| self.median(workload, peer, |figure| figure.cpu_us));
+            let ratio = self.ratios.get(workload).map_or(String::new(), |ratios| {
+                let of = |pick: fn(f64, f64) -> f64| ratios.iter().copied().reduce(pick).unwrap_or_default();
+                let middle = median(ratios.clone()).unwrap_or_default();
+                format!("{middle:.2} ({:.2} to {:.2})", of(f64::min), of(f64::max))
+            });
+            Self::print_values(workload, PEERS.map(|peer| self.median(workload, peer, |figure| figure.cpu_us)), &ratio);
+        }
+        println!();
+        for workload in &self.workloads {
+            let name = format!("p99 ms, {workload}");
+            self.print_row(&name, |peer| self.median(workload, peer, |figure| figure.p99_ms));
         }
         if self.workloads.contains(&LATENCY) {
             let added = |peer: &'static str| {
@@ -89,8 +108,12 @@ impl Report {
         let better = values[1..].iter().flatten().copied().fold(f64::INFINITY, f64::min);
         let ratio =
             values[0].filter(|_| better.is_finite()).map_or(String::new(), |own| format!("{:.2}", own / better));
+        Self::print_values(name, values, &ratio);
+    }
+
+    fn print_values(name: &str, values: [Option<f64>; 3], ratio: &str) {
         let text = values.map(|value| value.map_or("-".to_owned(), |value| format!("{value:.1}")));
-        println!("{name:<42} {:>9} {:>9} {:>9}   {ratio}", text[0], text[1], text[2]);
+        println!("{name:<48} {:>9} {:>9} {:>9}   {ratio}", text[0], text[1], text[2]);
     }
 
     /// Writes `balancer.json` and `balancer.svg`.
@@ -148,4 +171,9 @@ impl Report {
         }
         svg + "</svg>\n"
     }
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
 }

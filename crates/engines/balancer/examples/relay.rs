@@ -1,6 +1,6 @@
-//! The data plane alone, for measuring: one HTTP listener on one worker, access log on.
+//! The data plane alone, for measuring: an HTTP listener, and a TCP one 920 ports on, on one worker, access log on.
 //!
-//! `cargo run --release -p balancer --example relay -- 127.0.0.1:8081 127.0.0.1:8080 [TARGET..]`
+//! `cargo run --release -p balancer --example relay -- 127.0.0.1:8080 127.0.0.1:18000 [TARGET..]`
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -46,7 +46,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn config(listen: SocketAddr, targets: &[SocketAddr]) -> Config {
     let zone: Arc<str> = "us-east-1a".into();
     let port = targets.first().map_or(80, SocketAddr::port);
-    let backend = Backend { protocol: BackendProtocol::Http, port, proxy_protocol: false, trusted_keys: None };
+    let listener = |port_here, frontend, protocol| {
+        let backend = Backend { protocol, port, proxy_protocol: false, trusted_keys: None };
+        Arc::new(Listener { port: port_here, frontend, backend, stickiness: None })
+    };
     let target = |(index, address): (usize, &SocketAddr)| {
         let id = TargetId(format!("i-{index}").into());
         Arc::new(Target { id, address: address.ip(), zone: zone.clone(), behind_egress: false })
@@ -57,12 +60,10 @@ fn config(listen: SocketAddr, targets: &[SocketAddr]) -> Config {
         name: "relay".into(),
         dns_names: Vec::new(),
         nodes: vec![Node { zone: zone.clone(), address: listen.ip(), egress: None }],
-        listeners: vec![Arc::new(Listener {
-            port: listen.port(),
-            frontend: Frontend::Http,
-            backend,
-            stickiness: None,
-        })],
+        listeners: vec![
+            listener(listen.port(), Frontend::Http, BackendProtocol::Http),
+            listener(listen.port() + 920, Frontend::Tcp, BackendProtocol::Tcp),
+        ],
         targets: targets.iter().enumerate().map(target).collect(),
         health_check: HealthCheck {
             kind: HealthCheckKind::Tcp,

@@ -97,7 +97,8 @@ impl Recorder {
 
     /// Notes a request or TCP connection that has ended. Never waits.
     pub(crate) fn record(&self, key: LogKey, load_balancer: &str, record: &Record<'_>) {
-        let state = &mut *self.state.lock();
+        let mut locked = self.state.lock();
+        let state = &mut *locked;
         let lines = &mut state.lines;
         if lines.bytes.len() >= BUFFER_BYTES_MAX {
             lines.dropped += 1;
@@ -116,6 +117,8 @@ impl Recorder {
         }
         if end >= CALL_BYTES && !lines.called {
             lines.called = true;
+            // Whom this wakes wants the lock at once.
+            drop(locked);
             self.bell.ring();
         }
     }
