@@ -1,7 +1,8 @@
 //! A target's answer on its way to the client.
 //!
 //! Invariants:
-//! - Interim answers (1xx) are passed on, except to HTTP/1.0 clients, who don't know them.
+//! - Interim answers (1xx) are passed on, except to HTTP/1.0 clients, who don't know them, and no more than
+//!   [`INTERIM_MAX`] of them: a target that never comes to its answer is one that failed.
 //! - A connection goes back to the pool only if request and answer were complete and nothing came behind.
 //! - An answer that ends early ends with an error for the client too: by the missing bytes, or by a reset where its
 //!   end is the connection's.
@@ -19,6 +20,9 @@ use super::upgrade;
 use crate::pool::BackendConnection;
 use crate::state::TargetState;
 
+/// Enough for a slow operation to say every ten seconds for a quarter of an hour that it is being processed (102).
+const INTERIM_MAX: u32 = 100;
+
 /// Passes an answer on, to its end.
 pub(super) async fn relay(exchange: &mut Exchange<'_>, answering: Answering<'_>) -> Outcome {
     let Answering { lease, mut backend, mut input } = answering;
@@ -26,6 +30,7 @@ pub(super) async fn relay(exchange: &mut Exchange<'_>, answering: Answering<'_>)
     let mut lead = exchange.connection.worker.buffers.head();
     let worker = exchange.connection.worker.clone();
     let limits = &worker.shared.limits;
+    let mut interim = 0;
     let (head, persist) = loop {
         lead.clear();
         let mut persist = Persist::Close;
@@ -49,6 +54,10 @@ pub(super) async fn relay(exchange: &mut Exchange<'_>, answering: Answering<'_>)
                 return upgrade::relay(exchange, lease, backend, lead, input).await;
             }
             Ok(Some(head)) if head.status < 200 => {
+                interim += 1;
+                if interim > INTERIM_MAX {
+                    return Outcome::Answer(Answer::BadGateway);
+                }
                 input.consume(head.bytes);
                 if exchange.head.minor > 0 && exchange.connection.write(&lead, Some(target)).await.is_err() {
                     return Outcome::Broken;

@@ -47,6 +47,21 @@ async fn an_answer_that_is_not_http_gets_502() {
 }
 
 #[tokio::test(flavor = "local", start_paused = true)]
+async fn a_target_that_only_ever_promises_an_answer_gets_its_client_502() {
+    let mut world = World::new();
+    let mut client = world.client();
+    client.say(GET).await;
+    let mut target = world.target().await;
+    target.hear_head().await;
+    target.say(&"HTTP/1.1 102 Processing\r\n\r\n".repeat(101)).await;
+    for _ in 0..100 {
+        assert!(client.hear_head().await.starts_with("HTTP/1.1 102 "));
+    }
+    assert!(client.hear_head().await.starts_with("HTTP/1.1 502 BAD_GATEWAY\r\n"));
+    target.assert_closed().await;
+}
+
+#[tokio::test(flavor = "local", start_paused = true)]
 async fn a_response_head_beyond_its_bound_gets_502() {
     let mut world = World::new();
     let mut client = world.client();
