@@ -10,12 +10,14 @@ use async_trait::async_trait;
 use autoscaling::Autoscaling;
 use bytes::{Bytes, BytesMut};
 use ec2::Ec2;
+use ecr::Ecr;
 use elb::Elb;
 use http_body_util::{BodyExt as _, Full};
 use iam::Iam;
 use s3::S3;
 use serde_json::{Value, json};
 use sqs::Sqs;
+use ssm::Ssm;
 use wire::{ApiError, EncodedResponse, schema};
 
 /// The longest answer of S3's about a bucket that is read.
@@ -35,6 +37,10 @@ pub struct Facade {
     pub elb: Elb,
     /// Auto Scaling.
     pub autoscaling: Autoscaling,
+    /// Systems Manager's Parameter Store.
+    pub ssm: Ssm,
+    /// Elastic Container Registry.
+    pub ecr: Ecr,
 }
 
 /// What the services and their schemas are called in `api`.
@@ -45,6 +51,8 @@ fn schema_of(service: &str) -> Option<&'static schema::Service> {
         "ec2" => Some(&api::ec2::SERVICE),
         "elb" => Some(&api::elb::SERVICE),
         "autoscaling" => Some(&api::autoscaling::SERVICE),
+        "ssm" => Some(&api::ssm::SERVICE),
+        "ecr" => Some(&api::ecr::SERVICE),
         _ => None,
     }
 }
@@ -65,6 +73,8 @@ impl api::Platform for Facade {
             "iam" => Box::pin(api::iam::dispatch(&self.iam, &call, operation, &body)).await?,
             "ec2" => Box::pin(api::ec2::dispatch(&self.ec2, &call, operation, &body)).await?,
             "elb" => Box::pin(api::elb::dispatch(&self.elb, &call, operation, &body)).await?,
+            "ssm" => Box::pin(api::ssm::dispatch(&self.ssm, &call, operation, &body)).await?,
+            "ecr" => Box::pin(api::ecr::dispatch(&self.ecr, &call, operation, &body)).await?,
             _ => Box::pin(api::autoscaling::dispatch(&self.autoscaling, &call, operation, &body)).await?,
         };
         if answer.body.is_empty() {

@@ -16,13 +16,15 @@ use balancer::{Balancer, ListeningSocket};
 use bytes::Bytes;
 use cloudformation::{CloudFormation, CloudFormationOptions};
 use ec2::{Ec2, Ec2Options, Images, Machines};
+use ecr::{Ecr, EcrOptions};
 use elb::{Elb, ElbOptions};
 use host::{Clock, Disk, Ids, SystemClock, SystemDisk, SystemIds};
-use iam::{Authenticator, Iam, Keys, MasterKey, Mode, Sts};
+use iam::{Authenticator, Iam, Keys, MasterKey, MasterSeal, Mode, Sts};
 use parking_lot::Mutex;
 use queue::Engine;
 use s3::{S3, S3Options};
 use sqs::{Sqs, SqsOptions};
+use ssm::{Ssm, SsmOptions};
 use store::Store;
 use wire::EncodedResponse;
 
@@ -105,6 +107,10 @@ pub struct Services {
     pub elb: Elb,
     /// Auto Scaling.
     pub autoscaling: Autoscaling,
+    /// Systems Manager's Parameter Store.
+    pub ssm: Ssm,
+    /// Elastic Container Registry.
+    pub ecr: Ecr,
     /// CloudFormation, which may ask all the others.
     pub cloudformation: CloudFormation,
     /// What serves load balancers' traffic, on threads of its own. ELB alone publishes to it.
@@ -181,6 +187,8 @@ impl Platform {
         let elb = self.elb(&config.load_balancing, &ec2, &iam, &s3, &balancer, instances.as_ref()).await?;
         ec2.ask_before_delete(elb.security_group_users());
         let autoscaling = self.autoscaling(&ec2, &elb).await?;
+        let ssm = self.ssm(&ec2)?;
+        let ecr = Ecr::open(EcrOptions { store: self.store.clone(), clock: self.clock.clone() });
         let facade = Facade {
             sqs: sqs.clone(),
             s3: s3.clone(),
@@ -188,6 +196,8 @@ impl Platform {
             ec2: ec2.clone(),
             elb: elb.clone(),
             autoscaling: autoscaling.clone(),
+            ssm: ssm.clone(),
+            ecr: ecr.clone(),
         };
         let cloudformation = self.cloudformation(facade).await?;
         let (resetting, home) = (tokio::sync::Mutex::default(), Mutex::new(Some(self.home)));
@@ -199,6 +209,8 @@ impl Platform {
             ec2,
             elb,
             autoscaling,
+            ssm,
+            ecr,
             cloudformation,
             balancer,
             instances,
@@ -321,6 +333,16 @@ impl Platform {
         Ok(Autoscaling::open(options).await?)
     }
 
+    fn ssm(&self, ec2: &Ec2) -> anyhow::Result<Ssm> {
+        let options = SsmOptions {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            secrets: Arc::new(MasterSeal::new(&self.master_key, self.ids.clone())),
+            ec2: Arc::new(ec2.clone()),
+        };
+        Ok(Ssm::open(options)?)
+    }
+
     async fn cloudformation(&self, facade: Facade) -> anyhow::Result<CloudFormation> {
         let options = CloudFormationOptions {
             store: self.store.clone(),
@@ -402,6 +424,8 @@ impl Services {
             Service::Ec2 => Box::pin(self.ec2.handle(call, operation, document)).await,
             Service::Iam => Box::pin(self.iam.handle(call, operation, document)).await,
             Service::Sts => Box::pin(self.sts.handle(call, operation, document)).await,
+            Service::Ssm => Box::pin(self.ssm.handle(call, operation, document)).await,
+            Service::Ecr => Box::pin(self.ecr.handle(call, operation, document)).await,
             Service::S3 | Service::Other(_) => return None,
         };
         Some(encoded)
@@ -456,6 +480,8 @@ impl Services {
         self.elb.reset().await?;
         self.ec2.reset().await?;
         self.iam.reset().await?;
+        self.ssm.reset().await?;
+        self.ecr.reset().await?;
         self.sqs.reset().await?;
         Ok(self.s3.reset().await?)
     }

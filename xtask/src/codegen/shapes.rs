@@ -94,14 +94,20 @@ impl Service {
             shape_namespace: pin.shape_namespace.clone(),
             target_prefix: metadata("targetPrefix"),
             version: required("apiVersion")?,
-            xml_namespace: required("xmlNamespace")?,
+            // What speaks JSON alone has none: this is what it would be called, for the console's sake.
+            xml_namespace: match metadata("xmlNamespace") {
+                Some(namespace) => namespace,
+                None => format!("http://{}.amazonaws.com/doc/{}/", pin.service, required("apiVersion")?),
+            },
             dialect: if is_ec2 { "Ec2" } else { "Aws" },
             port: pin.port,
             violations: match pin.violations.as_str() {
                 "parameter" => "Parameter",
                 "ec2" => "Ec2",
                 "constraint" => "Constraint",
-                other => bail!("violations are worded by \"parameter\", \"ec2\" or \"constraint\", not {other:?}"),
+                "exception" => "Exception",
+                "invalid" => "Invalid",
+                other => bail!("violations are worded as models/services.toml says, not by {other:?}"),
             },
             operations: reader.operations(pin)?,
             structures: reader.structures()?,

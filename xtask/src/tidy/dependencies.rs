@@ -27,6 +27,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("elb", &["api", "wire", "store", "policy", "host", "balancer"]),
     ("autoscaling", &["api", "wire", "store", "policy", "host"]),
     ("cloudformation", &["api", "wire", "store", "policy", "host"]),
+    ("ssm", &["api", "wire", "store", "host"]),
+    ("ecr", &["api", "wire", "store", "policy", "host"]),
     // Runs inside instances, and reaches services over HTTP only: it signs, and decodes nothing of theirs.
     ("guest", &["wire"]),
     // The only place that knows all.
@@ -48,6 +50,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "machines",
             "autoscaling",
             "cloudformation",
+            "ssm",
+            "ecr",
             "guest",
         ],
     ),

@@ -13,15 +13,18 @@ mod instance_identities;
 mod instance_networks;
 mod object_store;
 mod platform;
+mod secrets;
 mod security_group_users;
 mod server_certificates;
 
 pub mod autoscaling;
 pub mod cloudformation;
 pub mod ec2;
+pub mod ecr;
 pub mod elb;
 pub mod iam;
 pub mod sqs;
+pub mod ssm;
 pub mod sts;
 
 pub use call::{AccountId, Call, Endpoint, Identity, Principal, Protocol, Region, RequestId};
@@ -29,5 +32,6 @@ pub use instance_identities::{InstanceIdentities, InstanceIdentity};
 pub use instance_networks::{InstanceNetworks, Way};
 pub use object_store::{ObjectStore, PortFuture, PutObject};
 pub use platform::{BucketRequest, Platform, unknown_member};
+pub use secrets::Secrets;
 pub use security_group_users::SecurityGroupUsers;
 pub use server_certificates::{CertificateUsers, ServerCertificate, ServerCertificates};

@@ -331,3 +331,38 @@ every_input_and_output! {
     UpdateTerminationProtection(UpdateTerminationProtectionInput => UpdateTerminationProtectionOutput);
     ValidateTemplate(ValidateTemplateInput => ValidateTemplateOutput);
 }
+
+every_input_and_output! {
+    ecr:
+    CreateRepository(CreateRepositoryInput => CreateRepositoryOutput);
+    DeleteLifecyclePolicy(DeleteLifecyclePolicyInput => DeleteLifecyclePolicyOutput);
+    DeleteRepository(DeleteRepositoryInput => DeleteRepositoryOutput);
+    DeleteRepositoryPolicy(DeleteRepositoryPolicyInput => DeleteRepositoryPolicyOutput);
+    DescribeRepositories(DescribeRepositoriesInput => DescribeRepositoriesOutput);
+    GetLifecyclePolicy(GetLifecyclePolicyInput => GetLifecyclePolicyOutput);
+    GetRepositoryPolicy(GetRepositoryPolicyInput => GetRepositoryPolicyOutput);
+    ListTagsForResource(ListTagsForResourceInput => ListTagsForResourceOutput);
+    PutImageScanningConfiguration(PutImageScanningConfigurationInput => PutImageScanningConfigurationOutput);
+    PutImageTagMutability(PutImageTagMutabilityInput => PutImageTagMutabilityOutput);
+    PutLifecyclePolicy(PutLifecyclePolicyInput => PutLifecyclePolicyOutput);
+    SetRepositoryPolicy(SetRepositoryPolicyInput => SetRepositoryPolicyOutput);
+    TagResource(TagResourceInput => TagResourceOutput);
+    UntagResource(UntagResourceInput => UntagResourceOutput);
+}
+
+every_input_and_output! {
+    ssm:
+    AddTagsToResource(AddTagsToResourceInput => AddTagsToResourceOutput);
+    DeleteParameter(DeleteParameterInput => DeleteParameterOutput);
+    DeleteParameters(DeleteParametersInput => DeleteParametersOutput);
+    DescribeParameters(DescribeParametersInput => DescribeParametersOutput);
+    GetParameter(GetParameterInput => GetParameterOutput);
+    GetParameterHistory(GetParameterHistoryInput => GetParameterHistoryOutput);
+    GetParameters(GetParametersInput => GetParametersOutput);
+    GetParametersByPath(GetParametersByPathInput => GetParametersByPathOutput);
+    LabelParameterVersion(LabelParameterVersionInput => LabelParameterVersionOutput);
+    ListTagsForResource(ListTagsForResourceInput => ListTagsForResourceOutput);
+    PutParameter(PutParameterInput => PutParameterOutput);
+    RemoveTagsFromResource(RemoveTagsFromResourceInput => RemoveTagsFromResourceOutput);
+    UnlabelParameterVersion(UnlabelParameterVersionInput => UnlabelParameterVersionOutput);
+}

@@ -55,6 +55,11 @@ pub enum Violations {
     /// `1 validation error detected: Value null at 'stackName' failed to satisfy constraint: …`: STS, IAM,
     /// Elastic Load Balancing, CloudFormation, Auto Scaling.
     Constraint,
+    /// The same sentences under the code of services that have always spoken JSON, `ValidationException`: Systems
+    /// Manager.
+    Exception,
+    /// `Invalid parameter at 'repositoryName' failed to satisfy constraint: '…'`: ECR.
+    Invalid,
 }
 
 /// One operation.

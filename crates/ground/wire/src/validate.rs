@@ -27,11 +27,13 @@ pub fn check(style: Violations, structure: &'static Structure, node: &Node<'_>) 
         Violations::Ec2 => {
             ApiError::sender("MissingParameter", format!("The request must contain the parameter {first}"))
         }
-        Violations::Constraint => {
+        Violations::Constraint | Violations::Exception => {
             let noun = if checker.count == 1 { "error" } else { "errors" };
             let sentences = checker.found.join("; ");
-            ApiError::sender("ValidationError", format!("{} validation {noun} detected: {sentences}", checker.count))
+            let code = if style == Violations::Exception { "ValidationException" } else { "ValidationError" };
+            ApiError::sender(code, format!("{} validation {noun} detected: {sentences}", checker.count))
         }
+        Violations::Invalid => ApiError::sender("InvalidParameterException", first.clone()),
     })
 }
 
@@ -39,7 +41,7 @@ struct Checker {
     style: Violations,
     /// Where we are, in the style's own spelling.
     path: String,
-    /// For `Parameter` and `Ec2` the paths of what is missing, for `Constraint` sentences.
+    /// For `Parameter` and `Ec2` the paths of what is missing, for the others sentences.
     found: Vec<String>,
     count: usize,
 }
@@ -60,7 +62,7 @@ impl Checker {
     }
 
     fn member(&mut self, member: &'static Member, node: &Node<'_>) {
-        if self.style == Violations::Constraint {
+        if !matches!(self.style, Violations::Parameter | Violations::Ec2) {
             self.limits(member, node);
         }
         self.value(&member.shape, node);
@@ -89,7 +91,9 @@ impl Checker {
         match (self.style, item_name) {
             (Violations::Parameter, Some(name)) => _ = write!(self.path, ".{name}.{number}"),
             (Violations::Parameter, None) | (Violations::Ec2, _) => _ = write!(self.path, ".{number}"),
-            (Violations::Constraint, _) => _ = write!(self.path, ".{number}.member"),
+            (Violations::Constraint | Violations::Exception | Violations::Invalid, _) => {
+                _ = write!(self.path, ".{number}.member")
+            }
         }
         check(self);
         self.path.truncate(outer);
@@ -103,7 +107,9 @@ impl Checker {
             (Violations::Parameter, None) | (Violations::Ec2, _) => {
                 _ = write!(self.path, ".{number}.{}", map.value_name)
             }
-            (Violations::Constraint, _) => _ = write!(self.path, ".{key}.member"),
+            (Violations::Constraint | Violations::Exception | Violations::Invalid, _) => {
+                _ = write!(self.path, ".{key}.member")
+            }
         }
         check(self);
         self.path.truncate(outer);
@@ -116,7 +122,7 @@ impl Checker {
         match self.style {
             Violations::Parameter | Violations::Ec2 => self.path.push_str(member.query_name),
             // Java's way to write a member, which is how AWS's framework names it: stackName.
-            Violations::Constraint => {
+            Violations::Constraint | Violations::Exception | Violations::Invalid => {
                 let mut letters = member.name.chars();
                 self.path.extend(letters.next().map(|first| first.to_ascii_lowercase()));
                 self.path.push_str(letters.as_str());
@@ -127,7 +133,9 @@ impl Checker {
     fn missing(&mut self) {
         match self.style {
             Violations::Parameter | Violations::Ec2 => self.add(self.path.clone()),
-            Violations::Constraint => self.broken("null", "Member must not be null"),
+            Violations::Constraint | Violations::Exception | Violations::Invalid => {
+                self.broken("null", "Member must not be null")
+            }
         }
     }
 
@@ -163,7 +171,12 @@ impl Checker {
     }
 
     fn broken(&mut self, value: &str, constraint: &str) {
-        self.add(format!("Value {value} at '{}' failed to satisfy constraint: {constraint}", self.path));
+        self.add(match self.style {
+            Violations::Invalid => {
+                format!("Invalid parameter at '{}' failed to satisfy constraint: '{constraint}'", self.path)
+            }
+            _ => format!("Value {value} at '{}' failed to satisfy constraint: {constraint}", self.path),
+        });
     }
 
     fn add(&mut self, violation: String) {

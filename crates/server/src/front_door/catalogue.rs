@@ -27,6 +27,10 @@ pub enum Service {
     Autoscaling,
     /// CloudFormation.
     Cloudformation,
+    /// Systems Manager, as far as it is Parameter Store.
+    Ssm,
+    /// Elastic Container Registry.
+    Ecr,
     /// One that Millpond does not have.
     Other(Box<str>),
 }
@@ -53,7 +57,7 @@ pub const S3: &str = "s3";
 const ELB_V2: &str = "elasticloadbalancing-v2";
 
 /// All services whose requests are documents.
-pub static DOCUMENTS: [Document; 7] = [
+pub static DOCUMENTS: [Document; 9] = [
     Document {
         service: Service::Sqs,
         name: "sqs",
@@ -109,6 +113,22 @@ pub static DOCUMENTS: [Document; 7] = [
         schema: &api::sts::SERVICE,
         older_versions: &[],
         encode_error: api::sts::encode_error,
+    },
+    Document {
+        service: Service::Ssm,
+        name: "ssm",
+        title: "SSM's Parameter Store",
+        schema: &api::ssm::SERVICE,
+        older_versions: &[],
+        encode_error: api::ssm::encode_error,
+    },
+    Document {
+        service: Service::Ecr,
+        name: "ecr",
+        title: "ECR's repositories",
+        schema: &api::ecr::SERVICE,
+        older_versions: &[],
+        encode_error: api::ecr::encode_error,
     },
 ];
 
@@ -208,7 +228,8 @@ mod tests {
 
     #[test]
     fn each_service_has_a_row_and_is_found_by_its_name() {
-        for service in [Service::Sqs, Service::Sts, Service::Iam, Service::Ec2, Service::Elb, Service::Cloudformation] {
+        for Document { service, .. } in &DOCUMENTS {
+            let service = service.clone();
             assert!(service.document().is_some(), "{service:?}");
             assert_eq!(Service::named(service.name()), service);
             assert_eq!(Service::of_host_label(service.name()), Some(service));
@@ -237,7 +258,10 @@ mod tests {
 
     #[test]
     fn services_are_listed_as_people_would() {
-        assert_eq!(titles(), "SQS, S3, ELB, Auto Scaling, CloudFormation, EC2, IAM and STS");
-        assert_eq!(names(), "autoscaling, cloudformation, ec2, elasticloadbalancing, iam, s3, sqs and sts");
+        assert_eq!(
+            titles(),
+            "SQS, S3, ELB, Auto Scaling, CloudFormation, EC2, IAM, STS, SSM's Parameter Store and ECR's repositories"
+        );
+        assert_eq!(names(), "autoscaling, cloudformation, ec2, ecr, elasticloadbalancing, iam, s3, sqs, ssm and sts");
     }
 }

@@ -26,5 +26,6 @@ pub use begun::Begun;
 pub use errors::AuthError;
 pub use keys::{KEYS_MAX, KeyInfo, Keys, KeysError, NewKey, RECHECK_AFTER, Secret};
 pub use master_key::{MasterKey, MasterKeyError};
+pub use seal::MasterSeal;
 pub use server_certificates::{CheckedCertificate, Iam, Unfit};
 pub use sts::Sts;

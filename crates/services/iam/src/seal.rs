@@ -1,6 +1,9 @@
-//! [`Seal`]: secrets closed under the master key.
+//! [`Seal`]: secrets closed under the master key; [`MasterSeal`] lends it to other services.
 //!
 //! Invariant: a sealed text opens only in the place that it was bound to when it was closed.
+
+use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,6 +13,9 @@ use host::Ids;
 use serde::{Deserialize, Serialize};
 
 use crate::MasterKey;
+
+/// Letters of a nonce in base64.
+const NONCE_LETTERS: usize = 32;
 
 /// Closes and opens.
 pub(crate) struct Seal(XChaCha20Poly1305);
@@ -42,5 +48,62 @@ impl Seal {
         let nonce: [u8; 24] = STANDARD.decode(&sealed.nonce).ok()?.try_into().ok()?;
         let text = STANDARD.decode(&sealed.text).ok()?;
         self.0.decrypt(&XNonce::from(nonce), Payload { msg: &text, aad: bound_to.as_bytes() }).ok()
+    }
+}
+
+/// The master key's seal, for services that keep secrets.
+#[derive(Clone)]
+pub struct MasterSeal {
+    seal: Arc<Seal>,
+    ids: Arc<dyn Ids>,
+}
+
+impl MasterSeal {
+    /// A seal under this key.
+    pub fn new(master_key: &MasterKey, ids: Arc<dyn Ids>) -> Self {
+        Self { seal: Arc::new(Seal::new(master_key)), ids }
+    }
+}
+
+impl fmt::Debug for MasterSeal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MasterSeal").finish_non_exhaustive()
+    }
+}
+
+impl ::api::Secrets for MasterSeal {
+    fn close(&self, bound_to: &str, secret: &[u8]) -> Option<String> {
+        let Sealed { nonce, text } = self.seal.close(&*self.ids, bound_to, secret)?;
+        // 24 bytes are 32 letters without padding: one after the other, both are still one base64.
+        Some(nonce + &text)
+    }
+
+    fn open(&self, bound_to: &str, sealed: &str) -> Option<Vec<u8>> {
+        let (nonce, text) = sealed.split_at_checked(NONCE_LETTERS)?;
+        self.seal.open(bound_to, &Sealed { nonce: nonce.to_owned(), text: text.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ::api::Secrets;
+    use host::sim::{Seed, SimIds};
+
+    use super::*;
+
+    fn seal(byte: u8) -> MasterSeal {
+        MasterSeal::new(&MasterKey::from_bytes([byte; 32]), Arc::new(SimIds::new(Seed(7))))
+    }
+
+    #[test]
+    fn what_was_closed_opens_with_the_same_key_in_the_same_place_only() {
+        let sealed = seal(1).close("here", b"hunter2").unwrap();
+        assert!(STANDARD.decode(&sealed).is_ok() && !sealed.contains("hunter2"), "{sealed}");
+        assert_eq!(seal(1).open("here", &sealed).as_deref(), Some(b"hunter2".as_slice()));
+        assert_eq!(seal(1).open("there", &sealed), None);
+        assert_eq!(seal(2).open("here", &sealed), None);
+        for broken in ["", "x", "é", &sealed[..40], &format!("A{sealed}")] {
+            assert_eq!(seal(1).open("here", broken), None, "{broken}");
+        }
     }
 }

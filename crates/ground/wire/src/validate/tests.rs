@@ -108,6 +108,25 @@ fn all_broken_constraints_are_named_at_once() {
 }
 
 #[test]
+fn services_that_have_always_spoken_json_have_codes_of_their_own() {
+    let document = r#"{"QueueUrl": "u", "MaxItems": 11}"#;
+    let error = checked(Violations::Exception, document).unwrap_err();
+    assert_eq!((error.code.as_ref(), error.status), ("ValidationException", 400));
+    assert_eq!(
+        error.message,
+        "1 validation error detected: Value '11' at 'maxItems' failed to satisfy constraint: Member must have value \
+         less than or equal to 10"
+    );
+    let error = checked(Violations::Invalid, document).unwrap_err();
+    assert_eq!((error.code.as_ref(), error.status), ("InvalidParameterException", 400));
+    assert_eq!(
+        error.message,
+        "Invalid parameter at 'maxItems' failed to satisfy constraint: 'Member must have value less than or equal to \
+         10'"
+    );
+}
+
+#[test]
 fn one_broken_constraint_is_one_error_and_says_where() {
     let error = checked(Violations::Constraint, r#"{"QueueUrl": "u", "Entries": [{"Id": "a"}, {}]}"#).unwrap_err();
     assert_eq!(
