@@ -20,10 +20,10 @@ use crate::limits::LIST_PAGE;
 use crate::names;
 use crate::prepare::{self, Source};
 use crate::rows::{
-    self, CHANGE_SETS, ChangeRow, ChangeSetRow, NAMES, OnFailure, Phase, STACKS, StackRow, TEMPLATES, Target,
+    self, CHANGE_SETS, ChangeRow, ChangeSetRow, DetailRow, NAMES, OnFailure, Phase, STACKS, StackRow, TEMPLATES, Target,
 };
 use crate::service::CloudFormation;
-use crate::stacks::{check_name, operation, refuse_triggers};
+use crate::stacks::{check_name, operation, refuse_deployment, refuse_triggers};
 
 /// What AWS says of a change set that would change nothing; `aws cloudformation deploy` looks for it.
 const NOTHING: &str =
@@ -36,19 +36,12 @@ fn refuse(input: &CreateChangeSetInput) -> Result<(), ApiError> {
     if let Some(resource) = input.resources_to_import.first() {
         return Err(errors::unsupported("ResourcesToImport", &resource.logical_resource_id));
     }
-    if let Some(config) = &input.deployment_config {
-        return Err(errors::unsupported("DeploymentConfig", format!("{config:?}")));
-    }
+    refuse_deployment(input.deployment_config.as_ref())?;
     if let Some(mode) = &input.deployment_mode {
         return Err(errors::unsupported("DeploymentMode", mode));
     }
-    for (name, value) in [
-        ("ImportExistingResources", input.import_existing_resources),
-        ("IncludeNestedStacks", input.include_nested_stacks),
-    ] {
-        if value == Some(true) {
-            return Err(errors::unsupported(name, true));
-        }
+    if input.import_existing_resources == Some(true) {
+        return Err(errors::unsupported("ImportExistingResources", true));
     }
     let name = &input.change_set_name;
     let fits = name.len() <= NAME_CHARACTERS_MAX
@@ -98,6 +91,12 @@ impl CloudFormation {
             Ok(preview) => ("CREATE_COMPLETE", None, preview.changes),
             Err(error) => ("FAILED", Some(error.to_string()), Vec::new()),
         };
+        // Without nested stacks there is nothing to include, and CDK always says so.
+        if input.include_nested_stacks == Some(true)
+            && let Some(nested) = changes.iter().find(|change| change.kind == "AWS::CloudFormation::Stack")
+        {
+            return Err(errors::unsupported("IncludeNestedStacks", &nested.logical));
+        }
         let name = input.change_set_name;
         let id = format!(
             "arn:aws:cloudformation:{}:{}:changeSet/{name}/{}",
@@ -208,9 +207,7 @@ impl CloudFormation {
         call: &Call,
         input: DescribeChangeSetInput,
     ) -> Result<DescribeChangeSetOutput, ApiError> {
-        if input.include_property_values == Some(true) {
-            return Err(errors::unsupported("IncludePropertyValues", true));
-        }
+        let with_values = input.include_property_values == Some(true);
         let (stack, _, row) = self.change_set(call, &input.change_set_name, input.stack_name.as_deref()).await?;
         let (changes, next_token) = page(row.changes, input.next_token.as_deref(), LIST_PAGE)?;
         Ok(DescribeChangeSetOutput {
@@ -226,7 +223,7 @@ impl CloudFormation {
             status_reason: row.reason,
             capabilities: row.target.capabilities,
             tags: tag_list(&row.target.tags),
-            changes: changes.into_iter().map(change).collect(),
+            changes: changes.into_iter().map(|one| change(one, with_values)).collect(),
             on_stack_failure: row.on_failure,
             include_nested_stacks: Some(false),
             next_token,
@@ -326,14 +323,9 @@ impl CloudFormation {
     }
 }
 
-fn change(row: ChangeRow) -> Change {
-    let detail = |detail: crate::rows::DetailRow| ResourceChangeDetail {
-        target: Some(ResourceTargetDefinition {
-            attribute: Some(detail.attribute),
-            name: detail.name,
-            requires_recreation: Some(detail.recreation),
-            ..ResourceTargetDefinition::default()
-        }),
+fn change(row: ChangeRow, with_values: bool) -> Change {
+    let detail = |detail: DetailRow| ResourceChangeDetail {
+        target: Some(target(&detail, with_values)),
         evaluation: Some(detail.evaluation),
         change_source: detail.source,
         causing_entity: detail.cause,
@@ -347,7 +339,35 @@ fn change(row: ChangeRow) -> Change {
         policy_action: row.policy_action,
         scope: row.scope,
         details: row.details.into_iter().map(detail).collect(),
+        before_context: row.before.filter(|_| with_values),
+        after_context: row.after.filter(|_| with_values),
         ..ResourceChange::default()
     };
     Change { r#type: Some("Resource".into()), resource_change: Some(change), ..Change::default() }
+}
+
+/// What changes about a resource, with the values themselves where they are asked for.
+fn target(detail: &DetailRow, with_values: bool) -> ResourceTargetDefinition {
+    let target = ResourceTargetDefinition {
+        attribute: Some(detail.attribute.clone()),
+        name: detail.name.clone(),
+        requires_recreation: Some(detail.recreation.clone()),
+        ..ResourceTargetDefinition::default()
+    };
+    if !with_values || detail.attribute == "Metadata" {
+        return target;
+    }
+    let kind = match (&detail.before, &detail.after) {
+        (None, _) => "Add",
+        (_, None) => "Remove",
+        _ => "Modify",
+    };
+    let name = detail.name.as_deref().unwrap_or(&detail.attribute);
+    ResourceTargetDefinition {
+        path: Some(format!("/Properties/{name}")),
+        before_value: detail.before.clone(),
+        after_value: detail.after.clone(),
+        attribute_change_type: Some(kind.to_owned()),
+        ..target
+    }
 }

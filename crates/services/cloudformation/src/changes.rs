@@ -2,17 +2,18 @@
 //!
 //! Invariants:
 //! - Nothing is written and no resource is touched.
+//! - What is kept of values shows no secret, neither a new one nor one that is about to go.
 //! - A value that is known only afterwards is told apart from one that is known: what follows from it may happen, and is
 //!   said to be conditional.
 
 use std::collections::BTreeSet;
 
 use parking_lot::Mutex;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use store::{Scan, StoreError};
 
 use crate::engine::forward::{ByName, change};
-use crate::engine::run::{KNOWN_AFTER_APPLY, Rows, Wanted};
+use crate::engine::run::{KNOWN_AFTER_APPLY, Rows, Wanted, hidden};
 use crate::prepare::Prepared;
 use crate::resources;
 use crate::resources::property::{self, Update};
@@ -56,14 +57,43 @@ impl Inner {
     }
 }
 
+/// Shows values without the secrets among them.
+struct Shown(Vec<String>);
+
+impl Shown {
+    /// Hides what a stack's parameters hide, now and after.
+    fn of(stack: &StackRow, prepared: &Prepared) -> Self {
+        let parameters = stack.current.parameters.values().chain(prepared.target.parameters.values());
+        let secrets = parameters.filter(|row| row.no_echo && !row.value.is_empty());
+        Self(secrets.map(|row| row.value.clone()).collect())
+    }
+
+    /// A value as text, one that is no text as JSON.
+    fn value(&self, value: &Value) -> String {
+        let text = crate::template::text(value).unwrap_or_else(|| value.to_string());
+        hidden(text, &self.0)
+    }
+
+    /// All properties, as a change set shows them.
+    fn context(&self, properties: &Map<String, Value>) -> String {
+        hidden(json!({"Properties": properties}).to_string(), &self.0)
+    }
+}
+
 fn work_out(stack: &StackRow, prepared: &Prepared, wanted: &Wanted, rows: &ByName) -> Result<Preview, TemplateError> {
     let mut preview = Preview::default();
+    let shown = Shown::of(stack, prepared);
     let mut unknown: BTreeSet<String> = BTreeSet::new();
     for logical in in_order(wanted) {
         let resource = &wanted.template.resources[logical];
         let Some(row) = rows.get(logical).filter(|row| !row.is_gone()) else {
+            let is_unknown = |name: &str| unknown.contains(name);
+            let world = Rows { rows, wanted, imported: Mutex::default(), unknown: Some(&is_unknown) };
+            // What cannot be told before it is made is told then.
+            let evaluated = wanted.evaluate(resource, &prepared.target.tags, &world).ok();
+            let after = evaluated.map(|evaluated| shown.context(&evaluated.properties));
+            preview.changes.push(ChangeRow { after, ..added(logical, &resource.kind) });
             unknown.insert(logical.to_owned());
-            preview.changes.push(added(logical, &resource.kind));
             continue;
         };
         if row.kind != resource.kind {
@@ -95,10 +125,17 @@ fn work_out(stack: &StackRow, prepared: &Prepared, wanted: &Wanted, rows: &ByNam
             let keeps = evaluated.update_replace_policy != DeletionPolicy::Delete;
             found.policy_action = Some(if keeps { "ReplaceAndRetain" } else { "ReplaceAndDelete" }.into());
         }
+        let old = properties_of(row);
+        (found.before, found.after) = (Some(shown.context(&old)), Some(shown.context(&evaluated.properties)));
+        for detail in &mut found.details {
+            let name = detail.name.as_deref().unwrap_or(&detail.attribute);
+            detail.before = old.get(name).map(|value| shown.value(value));
+            detail.after = evaluated.properties.get(name).map(|value| shown.value(value));
+        }
         preview.changes.push(found);
     }
     for row in rows.values().filter(|row| !row.is_gone() && !wanted.graph.contains_key(&row.logical)) {
-        preview.changes.push(removed(row));
+        preview.changes.push(ChangeRow { before: Some(shown.context(&properties_of(row))), ..removed(row) });
     }
     preview.changes.sort_by(|a, b| a.logical.cmp(&b.logical));
     let is_unknown = |name: &str| unknown.contains(name);
@@ -157,6 +194,10 @@ fn removed(row: &ResourceRow) -> ChangeRow {
     }
 }
 
+fn properties_of(row: &ResourceRow) -> Map<String, Value> {
+    row.physical.as_ref().map(|physical| physical.properties.clone()).unwrap_or_default()
+}
+
 /// Whether a value holds something that is known only afterwards.
 fn is_open(value: &Value) -> bool {
     match value {
@@ -175,7 +216,7 @@ fn modified(
     update_policy: Option<&Value>,
 ) -> Option<ChangeRow> {
     let table = resources::find(&row.kind)?.table();
-    let old = row.physical.as_ref().map(|physical| physical.properties.clone()).unwrap_or_default();
+    let old = properties_of(row);
     let plain = |properties: &Map<String, Value>| {
         property::checked(table.properties, properties).unwrap_or_else(|_| properties.clone())
     };
@@ -208,6 +249,7 @@ fn modified(
             evaluation: if open { "Dynamic" } else { "Static" }.into(),
             source: Some(source.into()),
             cause,
+            ..DetailRow::default()
         });
     }
     surely |= !maybe && matches!(change(&row.kind, &old, new, update_policy), Ok(Some(Update::Replacement)));

@@ -174,6 +174,12 @@ pub(crate) fn parameter_store(names: &[&str]) -> ApiError {
     validation(format!("Unable to fetch parameters [{}] from parameter store for this account.", names.join(",")))
 }
 
+pub(crate) fn parameter_store_secret(name: &str) -> ApiError {
+    validation(format!(
+        "Parameters [{name}] referenced by template have types not supported by CloudFormation: SecureString."
+    ))
+}
+
 pub(crate) fn tag(sentence: impl Into<String>) -> ApiError {
     validation(sentence)
 }

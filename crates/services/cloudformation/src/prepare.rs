@@ -172,6 +172,7 @@ impl Inner {
         };
         let values = crate::engine::run::values(&target);
         let conditions = conditions::all(&template, &values, &pseudo).map_err(told)?;
+        validate::wanted_types(&template, &conditions, &Known).map_err(told)?;
         template::check_rules(&template, &values, &conditions, &pseudo).map_err(told)?;
         graph::dependencies(&template, &conditions).map_err(told)?;
         Ok(Prepared { target, text })
@@ -199,8 +200,13 @@ impl Inner {
                 Some(Kind::SsmValue(inner)) => {
                     let resolved = self.ssm(stack, &row.value).await?;
                     declared.hold(&name, &inner, &resolved).map_err(|error| errors::template(&error))?;
-                    if let Kind::Aws(kind) = *inner {
-                        self.must_exist(stack, &name, kind, &[&resolved]).await?;
+                    match *inner {
+                        Kind::Aws(kind) => self.must_exist(stack, &name, kind, &[&resolved]).await?,
+                        Kind::List(Item::Aws(kind)) => {
+                            let items: Vec<&str> = parameters::items(&resolved).collect();
+                            self.must_exist(stack, &name, kind, &items).await?;
+                        }
+                        _ => {}
                     }
                     row.resolved = Some(resolved);
                 }
@@ -242,10 +248,11 @@ impl Inner {
         Ok(())
     }
 
-    /// The value of an SSM parameter.
+    /// The value of an SSM parameter, or of the version that its name names; never a secret's, which would be shown.
     pub(crate) async fn ssm(&self, stack: &StackRow, name: &str) -> Result<String, ApiError> {
         let missing = || errors::parameter_store(&[name]);
         match self.ask(stack, "ssm", "GetParameter", json!({"Name": name})).await {
+            Ok(found) if found["Parameter"]["Type"] == "SecureString" => Err(errors::parameter_store_secret(name)),
             Ok(found) => found["Parameter"]["Value"].as_str().map(str::to_owned).ok_or_else(missing),
             Err(error) if error.fault == wire::Fault::Sender => Err(missing()),
             Err(error) => Err(error),
@@ -262,13 +269,9 @@ impl Inner {
         properties.values().for_each(|value| references(value, &mut found));
         for reference in found {
             let inside = reference.trim_start_matches("{{resolve:").trim_end_matches("}}");
+            // A name may have a version behind its last colon, as it may for Parameter Store.
             let Some(name) = inside.strip_prefix("ssm:") else {
                 return Err(template::TemplateError::dynamic_reference(&reference).to_string());
-            };
-            // A name may have a version behind its last colon.
-            let name = match name.rsplit_once(':') {
-                Some((name, version)) if version.bytes().all(|byte| byte.is_ascii_digit()) => name,
-                _ => name,
             };
             let value = self.ssm(stack, name).await.map_err(|error| error.message)?;
             properties.values_mut().for_each(|one| replace(one, &reference, &value));

@@ -256,6 +256,11 @@ pub(crate) struct ChangeRow {
     pub(crate) policy_action: Option<String>,
     pub(crate) scope: Vec<String>,
     pub(crate) details: Vec<DetailRow>,
+    /// The properties before and after, as JSON without secrets.
+    #[serde(default)]
+    pub(crate) before: Option<String>,
+    #[serde(default)]
+    pub(crate) after: Option<String>,
 }
 
 /// One property's change.
@@ -267,6 +272,11 @@ pub(crate) struct DetailRow {
     pub(crate) evaluation: String,
     pub(crate) source: Option<String>,
     pub(crate) cause: Option<String>,
+    /// The value before and after, without secrets.
+    #[serde(default)]
+    pub(crate) before: Option<String>,
+    #[serde(default)]
+    pub(crate) after: Option<String>,
 }
 
 /// An export.

@@ -168,9 +168,7 @@ impl CloudFormation {
     pub(crate) async fn create(&self, call: &Call, input: CreateStackInput) -> Result<CreateStackOutput, ApiError> {
         check_name(&input.stack_name)?;
         refuse_triggers(input.rollback_configuration.as_ref(), &input.notification_ar_ns, &input.resource_types)?;
-        if let Some(config) = &input.deployment_config {
-            return Err(errors::unsupported("DeploymentConfig", format!("{config:?}")));
-        }
+        refuse_deployment(input.deployment_config.as_ref())?;
         let on_failure = match (input.disable_rollback, input.on_failure.as_deref()) {
             (Some(_), Some(_)) => return Err(errors::disable_and_on_failure()),
             (Some(true), None) | (_, Some("DO_NOTHING")) => OnFailure::DoNothing,
@@ -200,9 +198,7 @@ impl CloudFormation {
 
     pub(crate) async fn update(&self, call: &Call, input: UpdateStackInput) -> Result<UpdateStackOutput, ApiError> {
         refuse_triggers(input.rollback_configuration.as_ref(), &input.notification_ar_ns, &input.resource_types)?;
-        if let Some(config) = &input.deployment_config {
-            return Err(errors::unsupported("DeploymentConfig", format!("{config:?}")));
-        }
+        refuse_deployment(input.deployment_config.as_ref())?;
         let stack = self.inner.stack(call, &input.stack_name, errors::stack_in_brackets).await?;
         if !UPDATABLE.contains(&stack.status.as_str()) || stack.status == "REVIEW_IN_PROGRESS" {
             return Err(errors::cannot_be(&stack.id(), &stack.status, "updated"));
@@ -236,9 +232,7 @@ impl CloudFormation {
     pub(crate) async fn delete(&self, call: &Call, input: DeleteStackInput) -> Result<(), ApiError> {
         // Deleting what is not there is a success, as on AWS.
         let Some(stack) = self.inner.lookup(call, &input.stack_name).await? else { return Ok(()) };
-        if let Some(config) = &input.deployment_config {
-            return Err(errors::unsupported("DeploymentConfig", format!("{config:?}")));
-        }
+        refuse_deployment(input.deployment_config.as_ref())?;
         if let Some(mode) = input.deletion_mode.filter(|mode| mode != "STANDARD") {
             return Err(errors::unsupported("DeletionMode", mode));
         }
@@ -294,9 +288,7 @@ impl CloudFormation {
         input: RollbackStackInput,
     ) -> Result<RollbackStackOutput, ApiError> {
         let stack = self.inner.stack(call, &input.stack_name, errors::stack_in_brackets).await?;
-        if let Some(config) = &input.deployment_config {
-            return Err(errors::unsupported("DeploymentConfig", format!("{config:?}")));
-        }
+        refuse_deployment(input.deployment_config.as_ref())?;
         let (token, retain) = (input.client_request_token, input.retain_except_on_create.unwrap_or(false));
         let begin = move |_: &mut Transaction<'_>, stack: &mut StackRow| {
             let number = stack.number();
@@ -388,6 +380,18 @@ pub(crate) fn refuse_triggers(
     match types.iter().find(|kind| *kind != "AWS::*" && *kind != "*") {
         Some(kind) => Err(errors::unsupported("ResourceTypes", kind)),
         None => Ok(()),
+    }
+}
+
+/// Refuses every way to deploy but the one that there is, which CDK names.
+pub(crate) fn refuse_deployment(config: Option<&::api::cloudformation::DeploymentConfig>) -> Result<(), ApiError> {
+    let Some(config) = config else { return Ok(()) };
+    match config.mode.as_deref() {
+        Some(mode) if mode != "STANDARD" => Err(errors::unsupported("DeploymentConfig", mode)),
+        _ if config.disable_rollback == Some(true) => {
+            Err(errors::unsupported("DeploymentConfig", "DisableRollback; say so outside of it"))
+        }
+        _ => Ok(()),
     }
 }
 

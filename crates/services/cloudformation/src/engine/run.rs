@@ -153,14 +153,18 @@ impl Wanted {
 
     /// Properties as an event shows them: secrets are hidden.
     pub(crate) fn shown(&self, properties: &Map<String, Value>) -> String {
-        let mut text = Value::Object(properties.clone()).to_string();
-        for secret in &self.secrets {
-            // As JSON writes it, without the quotes around it.
-            let written = json!(secret).to_string();
-            text = text.replace(written.trim_matches('"'), "****");
-        }
-        text
+        hidden(Value::Object(properties.clone()).to_string(), &self.secrets)
     }
+}
+
+/// A text with `****` in the place of each secret.
+pub(crate) fn hidden(mut text: String, secrets: &[String]) -> String {
+    for secret in secrets {
+        // As it is and as JSON writes it, without the quotes around it.
+        let written = json!(secret).to_string();
+        text = text.replace(written.trim_matches('"'), "****").replace(secret, "****");
+    }
+    text
 }
 
 /// What `Ref` gives for a target's parameters.
@@ -177,7 +181,11 @@ fn with_stack_tags(
 ) -> Map<String, Value> {
     let table = resources::find(kind).map(|found| found.table().properties).unwrap_or_default();
     let Some(property) = table.iter().find(|property| property.name == "Tags") else { return properties };
-    let Kind::List(Kind::Structure(members)) = property.kind else { return properties };
+    let members = match property.kind {
+        Kind::List(Kind::Structure(members)) => members,
+        Kind::Map(_) => return with_tags_in_a_map(properties, tags),
+        _ => return properties,
+    };
     let spreads = members.iter().any(|member| member.name == "PropagateAtLaunch");
     let own = properties.get("Tags").cloned().unwrap_or_else(|| json!([]));
     // What is no list is refused by the type's own check.
@@ -192,6 +200,19 @@ fn with_stack_tags(
     }
     if !list.is_empty() {
         properties.insert("Tags".into(), Value::Array(list));
+    }
+    properties
+}
+
+/// The same for the types whose tags are a map.
+fn with_tags_in_a_map(mut properties: Map<String, Value>, tags: &BTreeMap<String, String>) -> Map<String, Value> {
+    let own = properties.get("Tags").cloned().unwrap_or_else(|| json!({}));
+    let Value::Object(mut map) = own else { return properties };
+    for (key, value) in tags {
+        map.entry(key.clone()).or_insert_with(|| json!(value));
+    }
+    if !map.is_empty() {
+        properties.insert("Tags".into(), Value::Object(map));
     }
     properties
 }

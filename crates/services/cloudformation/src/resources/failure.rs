@@ -81,6 +81,8 @@ impl Failure {
                         | "AWS.SimpleQueueService.NonExistentQueue"
                         | "NoSuchBucketPolicy"
                         | "NoSuchTagSet"
+                        // What Systems Manager says of the tags of a parameter that is not there.
+                        | "InvalidResourceId"
                 )
         };
         error.status == 404 || is_one(code) || is_one(&error.code)

@@ -14,13 +14,16 @@ mod ec2_network;
 mod ec2_network_acls;
 mod ec2_routes;
 mod ec2_security_groups;
+mod ecr;
 pub(crate) mod failure;
 mod iam;
 mod launch_templates;
 mod load_balancer;
 pub(crate) mod property;
 mod s3;
+mod s3_configuration;
 mod sqs;
+mod ssm;
 pub(crate) mod step;
 
 use async_trait::async_trait;
@@ -158,6 +161,7 @@ static TYPES: &[&dyn ResourceType] = &[
     &ec2_security_groups::SecurityGroup,
     &ec2_security_groups::SecurityGroupEgress,
     &ec2_security_groups::SecurityGroupIngress,
+    &ecr::Repository,
     &iam::ServerCertificate,
     &launch_templates::LaunchTemplate,
     &load_balancer::LoadBalancer,
@@ -165,6 +169,7 @@ static TYPES: &[&dyn ResourceType] = &[
     &s3::BucketPolicy,
     &sqs::Queue,
     &sqs::QueuePolicy,
+    &ssm::Parameter,
 ];
 
 /// The type of that name.

@@ -97,6 +97,11 @@ pub(crate) const fn list(name: &'static str, item: &'static Kind) -> Property {
     Property::new(name, Kind::List(item))
 }
 
+/// Names with something of one kind behind each.
+pub(crate) const fn map(name: &'static str, item: &'static Kind) -> Property {
+    Property::new(name, Kind::Map(item))
+}
+
 /// Something with properties of its own.
 pub(crate) const fn structure(name: &'static str, members: &'static [Property]) -> Property {
     Property::new(name, Kind::Structure(members))

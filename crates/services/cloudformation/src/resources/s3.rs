@@ -15,7 +15,7 @@ use super::ec2_network::object;
 use super::failure::{Failure, unless_missing};
 use super::property::{Kind, Property, boolean, json as document, list, structure, tags, text};
 use super::step::{Step, tags_of};
-use super::{Done, Properties, ResourceType, Table, required, text as text_of};
+use super::{Done, Properties, ResourceType, Table, required, s3_configuration, text as text_of};
 
 /// `AWS::S3::Bucket`.
 pub(super) struct Bucket;
@@ -50,27 +50,30 @@ static BUCKET: Table = Table::new(
     "AWS::S3::Bucket",
     &[
         text("AccessControl"),
+        s3_configuration::encryption(),
         text("BucketName").replaces(),
+        s3_configuration::lifecycle(),
         structure("OwnershipControls", OWNERSHIP),
         structure("PublicAccessBlockConfiguration", PUBLIC_ACCESS),
         tags(),
+        s3_configuration::versioning(),
         structure("WebsiteConfiguration", WEBSITE),
     ],
     &["Arn", "DomainName", "DualStackDomainName", "RegionalDomainName", "WebsiteURL"],
 )
 .named_by("BucketName");
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// `<name>content</name>`.
-fn element(name: &str, content: impl AsRef<str>) -> String {
+pub(super) fn element(name: &str, content: impl AsRef<str>) -> String {
     format!("<{name}>{}</{name}>", content.as_ref())
 }
 
 /// An element for each of the members that are there.
-fn elements(value: &Value, names: &[&str]) -> String {
+pub(super) fn elements(value: &Value, names: &[&str]) -> String {
     let one = |name: &&str| crate::template::text(&value[*name]).map(|text| element(name, escaped(&text)));
     names.iter().filter_map(one).collect()
 }
@@ -126,7 +129,7 @@ fn canned_acl(name: &str) -> String {
     canned
 }
 
-async fn ask(
+pub(super) async fn ask(
     step: &Step,
     method: &'static str,
     bucket: &str,
@@ -169,6 +172,7 @@ async fn bring(step: &Step, bucket: &str, old: &Properties, new: &Properties) ->
     bring_one(step, bucket, pair("OwnershipControls"), "ownershipControls", ownership).await?;
     bring_one(step, bucket, pair("PublicAccessBlockConfiguration"), "publicAccessBlock", public_access).await?;
     bring_one(step, bucket, pair("WebsiteConfiguration"), "website", website).await?;
+    s3_configuration::bring(step, bucket, old, new).await?;
     if old.get("AccessControl") != new.get("AccessControl") {
         let acl = canned_acl(text_of(new, "AccessControl").unwrap_or("Private"));
         let request = BucketRequest {

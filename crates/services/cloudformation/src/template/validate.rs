@@ -2,14 +2,14 @@
 //!
 //! Invariant: what is refused here would be refused on AWS; what only a value can show is left to the evaluation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use super::error::TemplateError;
 use super::functions::{self, CONDITION_FUNCTIONS, VALUE_FUNCTIONS};
 use super::references::References;
-use super::{Template, conditions, function, graph};
+use super::{Resource, Template, conditions, function, graph};
 
 /// What resource types there are.
 pub trait Catalogue {
@@ -44,9 +44,27 @@ pub fn validate(template: &Template, catalogue: &dyn Catalogue) -> Result<(), Te
     circles(template)
 }
 
-/// Refuses resource types that nobody knows.
+/// Refuses resource types that nobody knows. One of AWS's under a condition may be: it is no harm until it is wanted
+/// ([`wanted_types`]).
 fn unknown_types(template: &Template, catalogue: &dyn Catalogue) -> Result<(), TemplateError> {
-    let types: BTreeSet<&str> = template.resources.values().map(|resource| resource.kind.as_str()).collect();
+    let may_be = |resource: &Resource| resource.condition.is_some() && resource.kind.starts_with("AWS::");
+    refuse_unknown(template.resources.values().filter(|resource| !may_be(resource)), catalogue)
+}
+
+/// Refuses resource types that nobody knows, of the resources that the conditions let be.
+pub fn wanted_types(
+    template: &Template,
+    conditions: &BTreeMap<String, bool>,
+    catalogue: &dyn Catalogue,
+) -> Result<(), TemplateError> {
+    refuse_unknown(template.wanted(conditions).map(|(_, resource)| resource), catalogue)
+}
+
+fn refuse_unknown<'a>(
+    resources: impl Iterator<Item = &'a Resource>,
+    catalogue: &dyn Catalogue,
+) -> Result<(), TemplateError> {
+    let types: BTreeSet<&str> = resources.map(|resource| resource.kind.as_str()).collect();
     let unknown: Vec<&str> = types.into_iter().filter(|kind| !catalogue.knows(kind)).collect();
     if unknown.is_empty() { Ok(()) } else { Err(TemplateError::unknown_types(&unknown)) }
 }
@@ -67,7 +85,7 @@ fn refuse_unresolved(unresolved: &BTreeSet<String>, block: &str) -> Result<(), T
 fn attributes(template: &Template, catalogue: &dyn Catalogue, found: &References) -> Result<(), TemplateError> {
     for (name, attribute) in &found.attributes {
         let (Some(resource), Some(attribute)) = (template.resources.get(name), attribute) else { continue };
-        if !catalogue.has_attribute(&resource.kind, attribute) {
+        if catalogue.knows(&resource.kind) && !catalogue.has_attribute(&resource.kind, attribute) {
             return Err(TemplateError::unknown_attribute(name, attribute));
         }
     }

@@ -1,4 +1,4 @@
-//! A small cloud in memory: as much of SQS, EC2 and Auto Scaling as the engine's tests need, with failures and crashes on
+//! A small cloud in memory: as much of SQS, EC2, Auto Scaling and Parameter Store as the engine's tests need, with failures and crashes on
 //! demand.
 //!
 //! Invariants:
@@ -156,6 +156,7 @@ impl State {
             "sqs" => self.sqs(call, operation, input, now_ms),
             "ec2" => self.ec2(operation, input),
             "autoscaling" => self.autoscaling(operation, input, now_ms),
+            "ssm" => self.ssm(operation, input),
             other => Err(refused("UnknownOperationException", format!("no service {other}"))),
         }
     }
@@ -197,6 +198,47 @@ impl State {
             }
             other => Err(refused("UnknownOperationException", other)),
         }
+    }
+}
+
+impl State {
+    /// Parameters: each a thing with its type, its tags and the values of its versions.
+    fn ssm(&mut self, operation: &str, input: &Value) -> Answer {
+        let asked = input["Name"].as_str().or(input["ResourceId"].as_str()).unwrap_or_default();
+        let (name, version) =
+            asked.split_once(':').map_or((asked, None), |(name, version)| (name, version.parse().ok()));
+        let key = ("parameter".to_owned(), name.to_owned());
+        let missing = || refused("ParameterNotFound", format!("Parameter {asked} not found."));
+        if operation == "PutParameter" {
+            if input["Overwrite"] != true && self.things.contains_key(&key) {
+                return Err(refused("ParameterAlreadyExists", "The parameter already exists."));
+            }
+            let new = json!({"Type": input["Type"], "Tags": input["Tags"], "values": []});
+            let thing = self.things.entry(key).or_insert_with(|| new.as_object().unwrap().clone());
+            thing["values"].as_array_mut().unwrap().push(input["Value"].clone());
+            return Ok(json!({}));
+        }
+        let thing = self.things.get(&key).ok_or_else(missing)?;
+        match operation {
+            "GetParameter" => {
+                let values = thing["values"].as_array().unwrap();
+                let value = values.get(version.unwrap_or(values.len()) - 1).ok_or_else(missing)?;
+                Ok(json!({"Parameter": {"Name": name, "Type": thing["Type"], "Value": value}}))
+            }
+            "ListTagsForResource" => Ok(json!({"TagList": thing["Tags"]})),
+            "AddTagsToResource" | "RemoveTagsFromResource" => Ok(json!({})),
+            "DeleteParameter" => {
+                self.things.remove(&key);
+                Ok(json!({}))
+            }
+            other => Err(refused("UnknownOperationException", other)),
+        }
+    }
+
+    /// Puts a parameter, or another version of one.
+    pub(crate) fn put_parameter(&mut self, name: &str, kind: &str, value: &str) {
+        let input = json!({"Name": name, "Type": kind, "Value": value, "Overwrite": true});
+        self.ssm("PutParameter", &input).unwrap();
     }
 }
 

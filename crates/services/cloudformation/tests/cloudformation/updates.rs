@@ -464,6 +464,55 @@ async fn a_change_set_tells_what_would_be_replaced_and_why() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_change_set_shows_values_where_they_are_asked_for_and_secrets_never() {
+    let platform = Platform::open().await;
+    let template = |secret: &str, delay: u32| {
+        format!(
+            "
+Parameters: {{Secret: {{Type: String, NoEcho: true, Default: {secret}}}}}
+Resources:
+  Q: {{Type: 'AWS::SQS::Queue', Properties: {{DelaySeconds: {delay}, Tags: [{{Key: s, Value: !Ref Secret}}]}}}}
+"
+        )
+    };
+    platform.create("web", &template("hunter2", 1)).await.unwrap();
+    assert_eq!(platform.settled("web").await, "CREATE_COMPLETE");
+    let input = CreateChangeSetInput {
+        stack_name: "web".into(),
+        change_set_name: "first".into(),
+        template_body: Some(template("hunter3", 2) + "  New: {Type: 'AWS::SQS::Queue', Properties: {DelaySeconds: 3}}"),
+        // As CDK asks.
+        include_nested_stacks: Some(true),
+        deployment_config: Some(DeploymentConfig { mode: Some("STANDARD".into()), disable_rollback: None }),
+        ..CreateChangeSetInput::default()
+    };
+    let made = platform.service.create_change_set(&call(), input.clone()).await.unwrap();
+    let shown = async |with_values: bool| {
+        let input = DescribeChangeSetInput {
+            change_set_name: made.id.clone().unwrap(),
+            include_property_values: Some(with_values),
+            ..DescribeChangeSetInput::default()
+        };
+        let changes = platform.service.describe_change_set(&call(), input).await.unwrap().changes;
+        changes.into_iter().map(|change| change.resource_change.unwrap()).collect::<Vec<_>>()
+    };
+    let [new, changed] = &shown(true).await[..] else { panic!("two changes") };
+    assert_eq!(new.after_context.as_deref(), Some(r#"{"Properties":{"DelaySeconds":3}}"#));
+    assert_eq!(new.before_context, None);
+    let target = changed.details[0].target.as_ref().unwrap();
+    assert_eq!(target.path.as_deref(), Some("/Properties/DelaySeconds"));
+    assert_eq!((target.before_value.as_deref(), target.after_value.as_deref()), (Some("1"), Some("2")));
+    assert_eq!(target.attribute_change_type.as_deref(), Some("Modify"));
+    let all = format!("{changed:?}");
+    assert!(all.contains("****") && !all.contains("hunter"), "{all}");
+    assert!(shown(false).await.iter().all(|change| change.before_context.is_none() && change.after_context.is_none()));
+    let express = DeploymentConfig { mode: Some("EXPRESS".into()), disable_rollback: None };
+    let input = CreateChangeSetInput { deployment_config: Some(express), ..input };
+    let refused = platform.service.create_change_set(&call(), input).await.unwrap_err();
+    assert!(refused.message.contains("DeploymentConfig"), "{}", refused.message);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_change_set_without_changes_fails_with_the_sentence_that_the_cli_looks_for() {
     let platform = made(BEFORE).await;
     let shown = change_set(&platform, "UPDATE", BEFORE).await;
