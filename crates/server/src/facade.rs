@@ -5,7 +5,9 @@
 //!   another way.
 //! - A member that an operation does not have is refused: what a template asks for is never dropped in silence.
 
-use api::{BucketRequest, Call, ObjectStore, Protocol, unknown_member};
+use std::sync::Arc;
+
+use api::{BucketRequest, Call, ObjectStore, Principal, Protocol, Session, unknown_member};
 use async_trait::async_trait;
 use autoscaling::Autoscaling;
 use bytes::{Bytes, BytesMut};
@@ -13,13 +15,17 @@ use ec2::Ec2;
 use ecr::Ecr;
 use elb::Elb;
 use http_body_util::{BodyExt as _, Full};
-use iam::Iam;
+use iam::{Iam, Parameters, Sessions};
 use s3::S3;
 use serde_json::{Value, json};
 use sqs::Sqs;
 use ssm::Ssm;
 use wire::{ApiError, EncodedResponse, schema};
 
+/// Who acts with a role.
+const CLOUDFORMATION: &str = "cloudformation.amazonaws.com";
+/// What AWS calls CloudFormation's sessions.
+const SESSION_NAME: &str = "AWSCloudFormation";
 /// The longest answer of S3's about a bucket that is read.
 const BUCKET_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
@@ -31,6 +37,8 @@ pub struct Facade {
     pub s3: S3,
     /// Identity and Access Management.
     pub iam: Iam,
+    /// What sessions of roles may do.
+    pub sessions: Arc<Sessions>,
     /// Elastic Compute Cloud.
     pub ec2: Ec2,
     /// Classic Elastic Load Balancing.
@@ -65,7 +73,13 @@ impl api::Platform for Facade {
             let message = format!("The parameter {member} is not recognized");
             return Err(ApiError::sender("UnknownParameter", message));
         }
-        let call = Call { protocol: Protocol::Json11, ..call.clone() };
+        let mut call = Call { protocol: Protocol::Json11, ..call.clone() };
+        if call.identity.session().is_some() && service != "sqs" {
+            let name = if service == "elb" { "elasticloadbalancing" } else { service };
+            self.sessions.authorise(&call, name, operation, &Parameters::of_value(&input))?;
+            // The role may: what is done is CloudFormation's doing, and carries its tags.
+            call.identity.principal = Principal::Service { name: CLOUDFORMATION.into() };
+        }
         let body = Bytes::from(input.to_string());
         // Boxed: a call pays for its own service's future, not for the largest.
         let answer: EncodedResponse = match service {
@@ -103,6 +117,10 @@ impl api::Platform for Facade {
             return Ok(text);
         }
         Err(refusal(status, &String::from_utf8_lossy(&text)))
+    }
+
+    async fn acting(&self, role_arn: &str, must_trust: bool) -> Result<Option<Session>, ApiError> {
+        self.sessions.acting(role_arn, SESSION_NAME, must_trust.then_some(CLOUDFORMATION)).await
     }
 
     async fn object(&self, call: &Call, bucket: &str, key: &str, bytes_max: usize) -> Result<Bytes, ApiError> {

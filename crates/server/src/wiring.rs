@@ -19,7 +19,7 @@ use ec2::{Ec2, Ec2Options, Images, Machines};
 use ecr::{Ecr, EcrOptions};
 use elb::{Elb, ElbOptions};
 use host::{Clock, Disk, Ids, SystemClock, SystemDisk, SystemIds};
-use iam::{Authenticator, Iam, Keys, MasterKey, MasterSeal, Mode, Sts};
+use iam::{Authenticator, Iam, Keys, MasterKey, MasterSeal, Mode, Sessions, Sts};
 use parking_lot::Mutex;
 use queue::Engine;
 use s3::{S3, S3Options};
@@ -50,6 +50,7 @@ pub struct Platform {
     store: Store,
     disk: Arc<dyn Disk>,
     master_key: MasterKey,
+    sessions: Arc<Sessions>,
     clock: Arc<dyn Clock>,
     /// The source of all chance.
     pub ids: Arc<dyn Ids>,
@@ -101,6 +102,8 @@ pub struct Services {
     pub sts: Sts,
     /// Identity and Access Management.
     pub iam: Iam,
+    /// Temporary credentials, and what their holders may do.
+    pub sessions: Arc<Sessions>,
     /// Elastic Compute Cloud.
     pub ec2: Ec2,
     /// Classic Elastic Load Balancing.
@@ -147,14 +150,17 @@ impl Platform {
                 MasterKey::from_bytes(bytes)
             }
         };
-        Ok(Self { home, store, disk, master_key, clock: Arc::new(SystemClock), ids })
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let sessions = Arc::new(Sessions::new(store.clone(), &master_key, clock.clone(), ids.clone()));
+        Ok(Self { home, store, disk, master_key, sessions, clock, ids })
     }
 
     /// Opens the access keys and decides the mode, by the rule that local mode never leaves this machine.
     pub fn authenticator(&self, config: &Config) -> anyhow::Result<Authenticator> {
         let keys = Keys::open(self.store.clone(), &self.master_key, self.clock.clone(), self.ids.clone())?;
         let mode = choose_mode(config, keys.is_empty()?)?;
-        Ok(Authenticator::new(mode, Arc::new(keys), self.clock.clone(), config.account.clone()))
+        let (sessions, clock) = (self.sessions.clone(), self.clock.clone());
+        Ok(Authenticator::new(mode, Arc::new(keys), sessions, clock, config.account.clone()))
     }
 
     /// Opens the certificate authority, and TLS for the names that are served.
@@ -193,6 +199,7 @@ impl Platform {
             sqs: sqs.clone(),
             s3: s3.clone(),
             iam: iam.clone(),
+            sessions: self.sessions.clone(),
             ec2: ec2.clone(),
             elb: elb.clone(),
             autoscaling: autoscaling.clone(),
@@ -204,8 +211,9 @@ impl Platform {
         Ok(Services {
             sqs,
             s3,
-            sts: Sts,
+            sts: Sts::new(self.sessions.clone()),
             iam,
+            sessions: self.sessions,
             ec2,
             elb,
             autoscaling,
@@ -272,6 +280,7 @@ impl Platform {
             region: config.region.clone(),
             instances: instances.map(|instances| instances.clone().options()),
             unknown_images: ec2::UnknownImages::Refused,
+            instance_roles: Some(self.sessions.clone()),
         };
         Ok(Ec2::open(options)?)
     }

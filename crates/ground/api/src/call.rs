@@ -6,6 +6,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::Session;
+
 /// A 12-digit AWS account id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccountId(Arc<str>);
@@ -71,6 +73,8 @@ pub enum Principal {
         /// The key that signed, `AKIA…`.
         access_key_id: Arc<str>,
     },
+    /// A session of a role: what the role's policies allow is allowed.
+    Session(Arc<Session>),
     /// One of Millpond's own services, by its AWS name, `elasticloadbalancing.amazonaws.com`.
     Service {
         /// The service principal's name.
@@ -88,11 +92,25 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The caller's ARN for policies, `arn:aws:iam::123456789012:root`; `None` for the anonymous.
+    /// The caller's ARN for policies, `arn:aws:iam::123456789012:root` or a session's; `None` for the anonymous.
     pub fn arn(&self) -> Option<String> {
         match self.principal {
             Principal::Account { .. } => Some(format!("arn:aws:iam::{}:root", self.account)),
+            Principal::Session(ref session) => Some(session.arn.to_string()),
             Principal::Anonymous | Principal::Service { .. } => None,
+        }
+    }
+
+    /// Whether somebody of the account signed: its own key, or a session of one of its roles.
+    pub fn is_of_account(&self) -> bool {
+        matches!(self.principal, Principal::Account { .. } | Principal::Session(_))
+    }
+
+    /// The role's session that signed, if one did.
+    pub fn session(&self) -> Option<&Session> {
+        match &self.principal {
+            Principal::Session(session) => Some(session),
+            _ => None,
         }
     }
 

@@ -27,6 +27,12 @@ pub trait Ec2: Send + Sync + 'static {
         call: &Call,
         input: AssociateAddressInput,
     ) -> Result<AssociateAddressOutput, ApiError>;
+    /// AWS's `AssociateIamInstanceProfile`.
+    async fn associate_iam_instance_profile(
+        &self,
+        call: &Call,
+        input: AssociateIamInstanceProfileInput,
+    ) -> Result<AssociateIamInstanceProfileOutput, ApiError>;
     /// AWS's `AssociateRouteTable`.
     async fn associate_route_table(
         &self,
@@ -163,6 +169,12 @@ pub trait Ec2: Send + Sync + 'static {
         call: &Call,
         input: DescribeDhcpOptionsInput,
     ) -> Result<DescribeDhcpOptionsOutput, ApiError>;
+    /// AWS's `DescribeIamInstanceProfileAssociations`.
+    async fn describe_iam_instance_profile_associations(
+        &self,
+        call: &Call,
+        input: DescribeIamInstanceProfileAssociationsInput,
+    ) -> Result<DescribeIamInstanceProfileAssociationsOutput, ApiError>;
     /// AWS's `DescribeImages`.
     async fn describe_images(&self, call: &Call, input: DescribeImagesInput) -> Result<DescribeImagesOutput, ApiError>;
     /// AWS's `DescribeInstanceAttribute`.
@@ -275,6 +287,12 @@ pub trait Ec2: Send + Sync + 'static {
     async fn detach_internet_gateway(&self, call: &Call, input: DetachInternetGatewayInput) -> Result<(), ApiError>;
     /// AWS's `DisassociateAddress`.
     async fn disassociate_address(&self, call: &Call, input: DisassociateAddressInput) -> Result<(), ApiError>;
+    /// AWS's `DisassociateIamInstanceProfile`.
+    async fn disassociate_iam_instance_profile(
+        &self,
+        call: &Call,
+        input: DisassociateIamInstanceProfileInput,
+    ) -> Result<DisassociateIamInstanceProfileOutput, ApiError>;
     /// AWS's `DisassociateRouteTable`.
     async fn disassociate_route_table(&self, call: &Call, input: DisassociateRouteTableInput) -> Result<(), ApiError>;
     /// AWS's `GetConsoleOutput`.
@@ -314,6 +332,12 @@ pub trait Ec2: Send + Sync + 'static {
     async fn reboot_instances(&self, call: &Call, input: RebootInstancesInput) -> Result<(), ApiError>;
     /// AWS's `ReleaseAddress`.
     async fn release_address(&self, call: &Call, input: ReleaseAddressInput) -> Result<(), ApiError>;
+    /// AWS's `ReplaceIamInstanceProfileAssociation`.
+    async fn replace_iam_instance_profile_association(
+        &self,
+        call: &Call,
+        input: ReplaceIamInstanceProfileAssociationInput,
+    ) -> Result<ReplaceIamInstanceProfileAssociationOutput, ApiError>;
     /// AWS's `ReplaceNetworkAclAssociation`.
     async fn replace_network_acl_association(
         &self,
@@ -388,6 +412,17 @@ pub async fn dispatch<S: Ec2 + ?Sized>(
             &ASSOCIATE_ADDRESS,
             call,
             &service.associate_address(call, codec::decode(&SERVICE, &ASSOCIATE_ADDRESS, call, body)?).await?,
+        )),
+        "AssociateIamInstanceProfile" => Ok(codec::encode(
+            &SERVICE,
+            &ASSOCIATE_IAM_INSTANCE_PROFILE,
+            call,
+            &service
+                .associate_iam_instance_profile(
+                    call,
+                    codec::decode(&SERVICE, &ASSOCIATE_IAM_INSTANCE_PROFILE, call, body)?,
+                )
+                .await?,
         )),
         "AssociateRouteTable" => Ok(codec::encode(
             &SERVICE,
@@ -611,6 +646,17 @@ pub async fn dispatch<S: Ec2 + ?Sized>(
             call,
             &service.describe_dhcp_options(call, codec::decode(&SERVICE, &DESCRIBE_DHCP_OPTIONS, call, body)?).await?,
         )),
+        "DescribeIamInstanceProfileAssociations" => Ok(codec::encode(
+            &SERVICE,
+            &DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS,
+            call,
+            &service
+                .describe_iam_instance_profile_associations(
+                    call,
+                    codec::decode(&SERVICE, &DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS, call, body)?,
+                )
+                .await?,
+        )),
         "DescribeImages" => Ok(codec::encode(
             &SERVICE,
             &DESCRIBE_IMAGES,
@@ -767,6 +813,17 @@ pub async fn dispatch<S: Ec2 + ?Sized>(
             service.disassociate_address(call, codec::decode(&SERVICE, &DISASSOCIATE_ADDRESS, call, body)?).await?;
             Ok(codec::encode_nothing(&SERVICE, &DISASSOCIATE_ADDRESS, call))
         }
+        "DisassociateIamInstanceProfile" => Ok(codec::encode(
+            &SERVICE,
+            &DISASSOCIATE_IAM_INSTANCE_PROFILE,
+            call,
+            &service
+                .disassociate_iam_instance_profile(
+                    call,
+                    codec::decode(&SERVICE, &DISASSOCIATE_IAM_INSTANCE_PROFILE, call, body)?,
+                )
+                .await?,
+        )),
         "DisassociateRouteTable" => {
             service
                 .disassociate_route_table(call, codec::decode(&SERVICE, &DISASSOCIATE_ROUTE_TABLE, call, body)?)
@@ -837,6 +894,17 @@ pub async fn dispatch<S: Ec2 + ?Sized>(
             service.release_address(call, codec::decode(&SERVICE, &RELEASE_ADDRESS, call, body)?).await?;
             Ok(codec::encode_nothing(&SERVICE, &RELEASE_ADDRESS, call))
         }
+        "ReplaceIamInstanceProfileAssociation" => Ok(codec::encode(
+            &SERVICE,
+            &REPLACE_IAM_INSTANCE_PROFILE_ASSOCIATION,
+            call,
+            &service
+                .replace_iam_instance_profile_association(
+                    call,
+                    codec::decode(&SERVICE, &REPLACE_IAM_INSTANCE_PROFILE_ASSOCIATION, call, body)?,
+                )
+                .await?,
+        )),
         "ReplaceNetworkAclAssociation" => Ok(codec::encode(
             &SERVICE,
             &REPLACE_NETWORK_ACL_ASSOCIATION,
@@ -956,6 +1024,7 @@ pub static SERVICE: Service = Service {
     operations: &[
         &ALLOCATE_ADDRESS,
         &ASSOCIATE_ADDRESS,
+        &ASSOCIATE_IAM_INSTANCE_PROFILE,
         &ASSOCIATE_ROUTE_TABLE,
         &ATTACH_INTERNET_GATEWAY,
         &AUTHORIZE_SECURITY_GROUP_EGRESS,
@@ -990,6 +1059,7 @@ pub static SERVICE: Service = Service {
         &DESCRIBE_ADDRESSES,
         &DESCRIBE_AVAILABILITY_ZONES,
         &DESCRIBE_DHCP_OPTIONS,
+        &DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS,
         &DESCRIBE_IMAGES,
         &DESCRIBE_INSTANCE_ATTRIBUTE,
         &DESCRIBE_INSTANCE_STATUS,
@@ -1012,6 +1082,7 @@ pub static SERVICE: Service = Service {
         &DESCRIBE_VPCS,
         &DETACH_INTERNET_GATEWAY,
         &DISASSOCIATE_ADDRESS,
+        &DISASSOCIATE_IAM_INSTANCE_PROFILE,
         &DISASSOCIATE_ROUTE_TABLE,
         &GET_CONSOLE_OUTPUT,
         &IMPORT_KEY_PAIR,
@@ -1023,6 +1094,7 @@ pub static SERVICE: Service = Service {
         &MODIFY_VPC_ATTRIBUTE,
         &REBOOT_INSTANCES,
         &RELEASE_ADDRESS,
+        &REPLACE_IAM_INSTANCE_PROFILE_ASSOCIATION,
         &REPLACE_NETWORK_ACL_ASSOCIATION,
         &REPLACE_NETWORK_ACL_ENTRY,
         &REPLACE_ROUTE,
@@ -1049,6 +1121,12 @@ static ASSOCIATE_ADDRESS: Operation = Operation {
     input: &ASSOCIATE_ADDRESS_INPUT,
     output: Some(&ASSOCIATE_ADDRESS_OUTPUT),
     result_wrapper: Some("AssociateAddressResult"),
+};
+static ASSOCIATE_IAM_INSTANCE_PROFILE: Operation = Operation {
+    name: "AssociateIamInstanceProfile",
+    input: &ASSOCIATE_IAM_INSTANCE_PROFILE_INPUT,
+    output: Some(&ASSOCIATE_IAM_INSTANCE_PROFILE_OUTPUT),
+    result_wrapper: Some("AssociateIamInstanceProfileResult"),
 };
 static ASSOCIATE_ROUTE_TABLE: Operation = Operation {
     name: "AssociateRouteTable",
@@ -1226,6 +1304,12 @@ static DESCRIBE_DHCP_OPTIONS: Operation = Operation {
     output: Some(&DESCRIBE_DHCP_OPTIONS_OUTPUT),
     result_wrapper: Some("DescribeDhcpOptionsResult"),
 };
+static DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS: Operation = Operation {
+    name: "DescribeIamInstanceProfileAssociations",
+    input: &DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS_INPUT,
+    output: Some(&DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS_OUTPUT),
+    result_wrapper: Some("DescribeIamInstanceProfileAssociationsResult"),
+};
 static DESCRIBE_IMAGES: Operation = Operation {
     name: "DescribeImages",
     input: &DESCRIBE_IMAGES_INPUT,
@@ -1354,6 +1438,12 @@ static DETACH_INTERNET_GATEWAY: Operation = Operation {
 };
 static DISASSOCIATE_ADDRESS: Operation =
     Operation { name: "DisassociateAddress", input: &DISASSOCIATE_ADDRESS_INPUT, output: None, result_wrapper: None };
+static DISASSOCIATE_IAM_INSTANCE_PROFILE: Operation = Operation {
+    name: "DisassociateIamInstanceProfile",
+    input: &DISASSOCIATE_IAM_INSTANCE_PROFILE_INPUT,
+    output: Some(&DISASSOCIATE_IAM_INSTANCE_PROFILE_OUTPUT),
+    result_wrapper: Some("DisassociateIamInstanceProfileResult"),
+};
 static DISASSOCIATE_ROUTE_TABLE: Operation = Operation {
     name: "DisassociateRouteTable",
     input: &DISASSOCIATE_ROUTE_TABLE_INPUT,
@@ -1408,6 +1498,12 @@ static REBOOT_INSTANCES: Operation =
     Operation { name: "RebootInstances", input: &REBOOT_INSTANCES_INPUT, output: None, result_wrapper: None };
 static RELEASE_ADDRESS: Operation =
     Operation { name: "ReleaseAddress", input: &RELEASE_ADDRESS_INPUT, output: None, result_wrapper: None };
+static REPLACE_IAM_INSTANCE_PROFILE_ASSOCIATION: Operation = Operation {
+    name: "ReplaceIamInstanceProfileAssociation",
+    input: &REPLACE_IAM_INSTANCE_PROFILE_ASSOCIATION_INPUT,
+    output: Some(&REPLACE_IAM_INSTANCE_PROFILE_ASSOCIATION_OUTPUT),
+    result_wrapper: Some("ReplaceIamInstanceProfileAssociationResult"),
+};
 static REPLACE_NETWORK_ACL_ASSOCIATION: Operation = Operation {
     name: "ReplaceNetworkAclAssociation",
     input: &REPLACE_NETWORK_ACL_ASSOCIATION_INPUT,
@@ -2447,6 +2543,88 @@ impl Value for AssociateAddressOutput {
     fn write(&self, _: &Shape, out: &mut dyn Writer) {
         out.begin_structure();
         write_member(out, &ASSOCIATE_ADDRESS_OUTPUT.members[0], &self.association_id);
+
+        out.end_structure();
+    }
+}
+
+/// What AssociateIamInstanceProfile takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AssociateIamInstanceProfileInput {
+    /// `IamInstanceProfile`, required.
+    pub iam_instance_profile: IamInstanceProfileSpecification,
+    /// `InstanceId`, required.
+    pub instance_id: String,
+}
+
+static ASSOCIATE_IAM_INSTANCE_PROFILE_INPUT: Structure = Structure {
+    name: "AssociateIamInstanceProfileInput",
+    members: &[
+        Member {
+            name: "IamInstanceProfile",
+            query_name: "IamInstanceProfile",
+            xml_name: "IamInstanceProfile",
+            required: true,
+            sensitive: false,
+            shape: Shape::Structure(&IAM_INSTANCE_PROFILE_SPECIFICATION),
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "InstanceId",
+            query_name: "InstanceId",
+            xml_name: "InstanceId",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+    ],
+};
+
+impl Value for AssociateIamInstanceProfileInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(AssociateIamInstanceProfileInput { iam_instance_profile: fields.take(0)?, instance_id: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &ASSOCIATE_IAM_INSTANCE_PROFILE_INPUT.members[0], &self.iam_instance_profile);
+        write_member(out, &ASSOCIATE_IAM_INSTANCE_PROFILE_INPUT.members[1], &self.instance_id);
+
+        out.end_structure();
+    }
+}
+
+/// What AssociateIamInstanceProfile answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AssociateIamInstanceProfileOutput {
+    /// `IamInstanceProfileAssociation`.
+    pub iam_instance_profile_association: Option<IamInstanceProfileAssociation>,
+}
+
+static ASSOCIATE_IAM_INSTANCE_PROFILE_OUTPUT: Structure = Structure {
+    name: "AssociateIamInstanceProfileOutput",
+    members: &[Member {
+        name: "IamInstanceProfileAssociation",
+        query_name: "IamInstanceProfileAssociation",
+        xml_name: "iamInstanceProfileAssociation",
+        required: false,
+        sensitive: false,
+        shape: Shape::Structure(&IAM_INSTANCE_PROFILE_ASSOCIATION),
+        limits: Limits::NONE,
+    }],
+};
+
+impl Value for AssociateIamInstanceProfileOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(AssociateIamInstanceProfileOutput { iam_instance_profile_association: fields.take(0)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &ASSOCIATE_IAM_INSTANCE_PROFILE_OUTPUT.members[0], &self.iam_instance_profile_association);
 
         out.end_structure();
     }
@@ -8623,6 +8801,146 @@ impl Value for DescribeDhcpOptionsOutput {
     }
 }
 
+/// What DescribeIamInstanceProfileAssociations takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DescribeIamInstanceProfileAssociationsInput {
+    /// `AssociationIds`; empty when absent.
+    pub association_ids: Vec<String>,
+    /// `Filters`; empty when absent.
+    pub filters: Vec<Filter>,
+    /// `MaxResults`.
+    pub max_results: Option<i32>,
+    /// `NextToken`.
+    pub next_token: Option<String>,
+}
+
+static DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS_INPUT: Structure = Structure {
+    name: "DescribeIamInstanceProfileAssociationsInput",
+    members: &[
+        Member {
+            name: "AssociationIds",
+            query_name: "AssociationId",
+            xml_name: "AssociationId",
+            required: false,
+            sensitive: false,
+            shape: Shape::List(&List { item: Shape::String, item_name: Some("AssociationId"), written_empty: true }),
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Filters",
+            query_name: "Filter",
+            xml_name: "Filter",
+            required: false,
+            sensitive: false,
+            shape: Shape::List(&List {
+                item: Shape::Structure(&FILTER),
+                item_name: Some("Filter"),
+                written_empty: true,
+            }),
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "MaxResults",
+            query_name: "MaxResults",
+            xml_name: "MaxResults",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits { min: Some(5), max: Some(1000), values: &[] },
+        },
+        Member {
+            name: "NextToken",
+            query_name: "NextToken",
+            xml_name: "NextToken",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+    ],
+};
+
+impl Value for DescribeIamInstanceProfileAssociationsInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(DescribeIamInstanceProfileAssociationsInput {
+            association_ids: fields.take(0)?,
+            filters: fields.take(1)?,
+            max_results: fields.take(2)?,
+            next_token: fields.take(3)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS_INPUT.members[0], &self.association_ids);
+        write_member(out, &DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS_INPUT.members[1], &self.filters);
+        write_member(out, &DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS_INPUT.members[2], &self.max_results);
+        write_member(out, &DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS_INPUT.members[3], &self.next_token);
+
+        out.end_structure();
+    }
+}
+
+/// What DescribeIamInstanceProfileAssociations answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DescribeIamInstanceProfileAssociationsOutput {
+    /// `IamInstanceProfileAssociations`; empty when absent.
+    pub iam_instance_profile_associations: Vec<IamInstanceProfileAssociation>,
+    /// `NextToken`.
+    pub next_token: Option<String>,
+}
+
+static DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS_OUTPUT: Structure = Structure {
+    name: "DescribeIamInstanceProfileAssociationsOutput",
+    members: &[
+        Member {
+            name: "IamInstanceProfileAssociations",
+            query_name: "IamInstanceProfileAssociationSet",
+            xml_name: "iamInstanceProfileAssociationSet",
+            required: false,
+            sensitive: false,
+            shape: Shape::List(&List {
+                item: Shape::Structure(&IAM_INSTANCE_PROFILE_ASSOCIATION),
+                item_name: Some("item"),
+                written_empty: true,
+            }),
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "NextToken",
+            query_name: "NextToken",
+            xml_name: "nextToken",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+    ],
+};
+
+impl Value for DescribeIamInstanceProfileAssociationsOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(DescribeIamInstanceProfileAssociationsOutput {
+            iam_instance_profile_associations: fields.take(0)?,
+            next_token: fields.take(1)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(
+            out,
+            &DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS_OUTPUT.members[0],
+            &self.iam_instance_profile_associations,
+        );
+        write_member(out, &DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS_OUTPUT.members[1], &self.next_token);
+
+        out.end_structure();
+    }
+}
+
 /// What DescribeImages takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DescribeImagesInput {
@@ -12172,6 +12490,74 @@ impl Value for DisassociateAddressInput {
     }
 }
 
+/// What DisassociateIamInstanceProfile takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DisassociateIamInstanceProfileInput {
+    /// `AssociationId`, required.
+    pub association_id: String,
+}
+
+static DISASSOCIATE_IAM_INSTANCE_PROFILE_INPUT: Structure = Structure {
+    name: "DisassociateIamInstanceProfileInput",
+    members: &[Member {
+        name: "AssociationId",
+        query_name: "AssociationId",
+        xml_name: "AssociationId",
+        required: true,
+        sensitive: false,
+        shape: Shape::String,
+        limits: Limits::NONE,
+    }],
+};
+
+impl Value for DisassociateIamInstanceProfileInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(DisassociateIamInstanceProfileInput { association_id: fields.take(0)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &DISASSOCIATE_IAM_INSTANCE_PROFILE_INPUT.members[0], &self.association_id);
+
+        out.end_structure();
+    }
+}
+
+/// What DisassociateIamInstanceProfile answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DisassociateIamInstanceProfileOutput {
+    /// `IamInstanceProfileAssociation`.
+    pub iam_instance_profile_association: Option<IamInstanceProfileAssociation>,
+}
+
+static DISASSOCIATE_IAM_INSTANCE_PROFILE_OUTPUT: Structure = Structure {
+    name: "DisassociateIamInstanceProfileOutput",
+    members: &[Member {
+        name: "IamInstanceProfileAssociation",
+        query_name: "IamInstanceProfileAssociation",
+        xml_name: "iamInstanceProfileAssociation",
+        required: false,
+        sensitive: false,
+        shape: Shape::Structure(&IAM_INSTANCE_PROFILE_ASSOCIATION),
+        limits: Limits::NONE,
+    }],
+};
+
+impl Value for DisassociateIamInstanceProfileOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(DisassociateIamInstanceProfileOutput { iam_instance_profile_association: fields.take(0)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &DISASSOCIATE_IAM_INSTANCE_PROFILE_OUTPUT.members[0], &self.iam_instance_profile_association);
+
+        out.end_structure();
+    }
+}
+
 /// What DisassociateRouteTable takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DisassociateRouteTableInput {
@@ -14363,6 +14749,100 @@ impl Value for IamInstanceProfile {
         out.begin_structure();
         write_member(out, &IAM_INSTANCE_PROFILE.members[0], &self.arn);
         write_member(out, &IAM_INSTANCE_PROFILE.members[1], &self.id);
+
+        out.end_structure();
+    }
+}
+
+/// AWS's `IamInstanceProfileAssociation`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IamInstanceProfileAssociation {
+    /// `AssociationId`.
+    pub association_id: Option<String>,
+    /// `IamInstanceProfile`.
+    pub iam_instance_profile: Option<IamInstanceProfile>,
+    /// `InstanceId`.
+    pub instance_id: Option<String>,
+    /// `State`.
+    pub state: Option<String>,
+    /// `Timestamp`.
+    pub timestamp: Option<EpochMs>,
+}
+
+static IAM_INSTANCE_PROFILE_ASSOCIATION: Structure = Structure {
+    name: "IamInstanceProfileAssociation",
+    members: &[
+        Member {
+            name: "AssociationId",
+            query_name: "AssociationId",
+            xml_name: "associationId",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "IamInstanceProfile",
+            query_name: "IamInstanceProfile",
+            xml_name: "iamInstanceProfile",
+            required: false,
+            sensitive: false,
+            shape: Shape::Structure(&IAM_INSTANCE_PROFILE),
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "InstanceId",
+            query_name: "InstanceId",
+            xml_name: "instanceId",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "State",
+            query_name: "State",
+            xml_name: "state",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits {
+                min: None,
+                max: None,
+                values: &["associating", "associated", "disassociating", "disassociated"],
+            },
+        },
+        Member {
+            name: "Timestamp",
+            query_name: "Timestamp",
+            xml_name: "timestamp",
+            required: false,
+            sensitive: false,
+            shape: Shape::Timestamp,
+            limits: Limits::NONE,
+        },
+    ],
+};
+
+impl Value for IamInstanceProfileAssociation {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(IamInstanceProfileAssociation {
+            association_id: fields.take(0)?,
+            iam_instance_profile: fields.take(1)?,
+            instance_id: fields.take(2)?,
+            state: fields.take(3)?,
+            timestamp: fields.take(4)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &IAM_INSTANCE_PROFILE_ASSOCIATION.members[0], &self.association_id);
+        write_member(out, &IAM_INSTANCE_PROFILE_ASSOCIATION.members[1], &self.iam_instance_profile);
+        write_member(out, &IAM_INSTANCE_PROFILE_ASSOCIATION.members[2], &self.instance_id);
+        write_member(out, &IAM_INSTANCE_PROFILE_ASSOCIATION.members[3], &self.state);
+        write_member(out, &IAM_INSTANCE_PROFILE_ASSOCIATION.members[4], &self.timestamp);
 
         out.end_structure();
     }
@@ -33103,6 +33583,95 @@ impl Value for ReleaseAddressInput {
         write_member(out, &RELEASE_ADDRESS_INPUT.members[1], &self.dry_run);
         write_member(out, &RELEASE_ADDRESS_INPUT.members[2], &self.network_border_group);
         write_member(out, &RELEASE_ADDRESS_INPUT.members[3], &self.public_ip);
+
+        out.end_structure();
+    }
+}
+
+/// What ReplaceIamInstanceProfileAssociation takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplaceIamInstanceProfileAssociationInput {
+    /// `AssociationId`, required.
+    pub association_id: String,
+    /// `IamInstanceProfile`, required.
+    pub iam_instance_profile: IamInstanceProfileSpecification,
+}
+
+static REPLACE_IAM_INSTANCE_PROFILE_ASSOCIATION_INPUT: Structure = Structure {
+    name: "ReplaceIamInstanceProfileAssociationInput",
+    members: &[
+        Member {
+            name: "AssociationId",
+            query_name: "AssociationId",
+            xml_name: "AssociationId",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "IamInstanceProfile",
+            query_name: "IamInstanceProfile",
+            xml_name: "IamInstanceProfile",
+            required: true,
+            sensitive: false,
+            shape: Shape::Structure(&IAM_INSTANCE_PROFILE_SPECIFICATION),
+            limits: Limits::NONE,
+        },
+    ],
+};
+
+impl Value for ReplaceIamInstanceProfileAssociationInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ReplaceIamInstanceProfileAssociationInput {
+            association_id: fields.take(0)?,
+            iam_instance_profile: fields.take(1)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &REPLACE_IAM_INSTANCE_PROFILE_ASSOCIATION_INPUT.members[0], &self.association_id);
+        write_member(out, &REPLACE_IAM_INSTANCE_PROFILE_ASSOCIATION_INPUT.members[1], &self.iam_instance_profile);
+
+        out.end_structure();
+    }
+}
+
+/// What ReplaceIamInstanceProfileAssociation answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplaceIamInstanceProfileAssociationOutput {
+    /// `IamInstanceProfileAssociation`.
+    pub iam_instance_profile_association: Option<IamInstanceProfileAssociation>,
+}
+
+static REPLACE_IAM_INSTANCE_PROFILE_ASSOCIATION_OUTPUT: Structure = Structure {
+    name: "ReplaceIamInstanceProfileAssociationOutput",
+    members: &[Member {
+        name: "IamInstanceProfileAssociation",
+        query_name: "IamInstanceProfileAssociation",
+        xml_name: "iamInstanceProfileAssociation",
+        required: false,
+        sensitive: false,
+        shape: Shape::Structure(&IAM_INSTANCE_PROFILE_ASSOCIATION),
+        limits: Limits::NONE,
+    }],
+};
+
+impl Value for ReplaceIamInstanceProfileAssociationOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ReplaceIamInstanceProfileAssociationOutput { iam_instance_profile_association: fields.take(0)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(
+            out,
+            &REPLACE_IAM_INSTANCE_PROFILE_ASSOCIATION_OUTPUT.members[0],
+            &self.iam_instance_profile_association,
+        );
 
         out.end_structure();
     }

@@ -15,15 +15,126 @@ use crate::codec;
 /// AWS Identity and Access Management. A method here is an operation that Millpond has; there are no others and no defaults.
 #[async_trait]
 pub trait Iam: Send + Sync + 'static {
+    /// AWS's `AddRoleToInstanceProfile`.
+    async fn add_role_to_instance_profile(
+        &self,
+        call: &Call,
+        input: AddRoleToInstanceProfileInput,
+    ) -> Result<(), ApiError>;
+    /// AWS's `AttachRolePolicy`.
+    async fn attach_role_policy(&self, call: &Call, input: AttachRolePolicyInput) -> Result<(), ApiError>;
+    /// AWS's `CreateInstanceProfile`.
+    async fn create_instance_profile(
+        &self,
+        call: &Call,
+        input: CreateInstanceProfileInput,
+    ) -> Result<CreateInstanceProfileOutput, ApiError>;
+    /// AWS's `CreatePolicy`.
+    async fn create_policy(&self, call: &Call, input: CreatePolicyInput) -> Result<CreatePolicyOutput, ApiError>;
+    /// AWS's `CreatePolicyVersion`.
+    async fn create_policy_version(
+        &self,
+        call: &Call,
+        input: CreatePolicyVersionInput,
+    ) -> Result<CreatePolicyVersionOutput, ApiError>;
+    /// AWS's `CreateRole`.
+    async fn create_role(&self, call: &Call, input: CreateRoleInput) -> Result<CreateRoleOutput, ApiError>;
+    /// AWS's `DeleteInstanceProfile`.
+    async fn delete_instance_profile(&self, call: &Call, input: DeleteInstanceProfileInput) -> Result<(), ApiError>;
+    /// AWS's `DeletePolicy`.
+    async fn delete_policy(&self, call: &Call, input: DeletePolicyInput) -> Result<(), ApiError>;
+    /// AWS's `DeletePolicyVersion`.
+    async fn delete_policy_version(&self, call: &Call, input: DeletePolicyVersionInput) -> Result<(), ApiError>;
+    /// AWS's `DeleteRole`.
+    async fn delete_role(&self, call: &Call, input: DeleteRoleInput) -> Result<(), ApiError>;
+    /// AWS's `DeleteRolePermissionsBoundary`.
+    async fn delete_role_permissions_boundary(
+        &self,
+        call: &Call,
+        input: DeleteRolePermissionsBoundaryInput,
+    ) -> Result<(), ApiError>;
+    /// AWS's `DeleteRolePolicy`.
+    async fn delete_role_policy(&self, call: &Call, input: DeleteRolePolicyInput) -> Result<(), ApiError>;
     /// AWS's `DeleteServerCertificate`.
     async fn delete_server_certificate(&self, call: &Call, input: DeleteServerCertificateInput)
     -> Result<(), ApiError>;
+    /// AWS's `DetachRolePolicy`.
+    async fn detach_role_policy(&self, call: &Call, input: DetachRolePolicyInput) -> Result<(), ApiError>;
+    /// AWS's `GetInstanceProfile`.
+    async fn get_instance_profile(
+        &self,
+        call: &Call,
+        input: GetInstanceProfileInput,
+    ) -> Result<GetInstanceProfileOutput, ApiError>;
+    /// AWS's `GetPolicy`.
+    async fn get_policy(&self, call: &Call, input: GetPolicyInput) -> Result<GetPolicyOutput, ApiError>;
+    /// AWS's `GetPolicyVersion`.
+    async fn get_policy_version(
+        &self,
+        call: &Call,
+        input: GetPolicyVersionInput,
+    ) -> Result<GetPolicyVersionOutput, ApiError>;
+    /// AWS's `GetRole`.
+    async fn get_role(&self, call: &Call, input: GetRoleInput) -> Result<GetRoleOutput, ApiError>;
+    /// AWS's `GetRolePolicy`.
+    async fn get_role_policy(&self, call: &Call, input: GetRolePolicyInput) -> Result<GetRolePolicyOutput, ApiError>;
     /// AWS's `GetServerCertificate`.
     async fn get_server_certificate(
         &self,
         call: &Call,
         input: GetServerCertificateInput,
     ) -> Result<GetServerCertificateOutput, ApiError>;
+    /// AWS's `ListAttachedRolePolicies`.
+    async fn list_attached_role_policies(
+        &self,
+        call: &Call,
+        input: ListAttachedRolePoliciesInput,
+    ) -> Result<ListAttachedRolePoliciesOutput, ApiError>;
+    /// AWS's `ListEntitiesForPolicy`.
+    async fn list_entities_for_policy(
+        &self,
+        call: &Call,
+        input: ListEntitiesForPolicyInput,
+    ) -> Result<ListEntitiesForPolicyOutput, ApiError>;
+    /// AWS's `ListInstanceProfileTags`.
+    async fn list_instance_profile_tags(
+        &self,
+        call: &Call,
+        input: ListInstanceProfileTagsInput,
+    ) -> Result<ListInstanceProfileTagsOutput, ApiError>;
+    /// AWS's `ListInstanceProfiles`.
+    async fn list_instance_profiles(
+        &self,
+        call: &Call,
+        input: ListInstanceProfilesInput,
+    ) -> Result<ListInstanceProfilesOutput, ApiError>;
+    /// AWS's `ListInstanceProfilesForRole`.
+    async fn list_instance_profiles_for_role(
+        &self,
+        call: &Call,
+        input: ListInstanceProfilesForRoleInput,
+    ) -> Result<ListInstanceProfilesForRoleOutput, ApiError>;
+    /// AWS's `ListPolicies`.
+    async fn list_policies(&self, call: &Call, input: ListPoliciesInput) -> Result<ListPoliciesOutput, ApiError>;
+    /// AWS's `ListPolicyTags`.
+    async fn list_policy_tags(&self, call: &Call, input: ListPolicyTagsInput)
+    -> Result<ListPolicyTagsOutput, ApiError>;
+    /// AWS's `ListPolicyVersions`.
+    async fn list_policy_versions(
+        &self,
+        call: &Call,
+        input: ListPolicyVersionsInput,
+    ) -> Result<ListPolicyVersionsOutput, ApiError>;
+    /// AWS's `ListRolePolicies`.
+    async fn list_role_policies(
+        &self,
+        call: &Call,
+        input: ListRolePoliciesInput,
+    ) -> Result<ListRolePoliciesOutput, ApiError>;
+    /// AWS's `ListRoleTags`.
+    async fn list_role_tags(&self, call: &Call, input: ListRoleTagsInput) -> Result<ListRoleTagsOutput, ApiError>;
+    /// AWS's `ListRoles`.
+    async fn list_roles(&self, call: &Call, input: ListRolesInput) -> Result<ListRolesOutput, ApiError>;
     /// AWS's `ListServerCertificateTags`.
     async fn list_server_certificate_tags(
         &self,
@@ -36,10 +147,52 @@ pub trait Iam: Send + Sync + 'static {
         call: &Call,
         input: ListServerCertificatesInput,
     ) -> Result<ListServerCertificatesOutput, ApiError>;
+    /// AWS's `PutRolePermissionsBoundary`.
+    async fn put_role_permissions_boundary(
+        &self,
+        call: &Call,
+        input: PutRolePermissionsBoundaryInput,
+    ) -> Result<(), ApiError>;
+    /// AWS's `PutRolePolicy`.
+    async fn put_role_policy(&self, call: &Call, input: PutRolePolicyInput) -> Result<(), ApiError>;
+    /// AWS's `RemoveRoleFromInstanceProfile`.
+    async fn remove_role_from_instance_profile(
+        &self,
+        call: &Call,
+        input: RemoveRoleFromInstanceProfileInput,
+    ) -> Result<(), ApiError>;
+    /// AWS's `SetDefaultPolicyVersion`.
+    async fn set_default_policy_version(
+        &self,
+        call: &Call,
+        input: SetDefaultPolicyVersionInput,
+    ) -> Result<(), ApiError>;
+    /// AWS's `TagInstanceProfile`.
+    async fn tag_instance_profile(&self, call: &Call, input: TagInstanceProfileInput) -> Result<(), ApiError>;
+    /// AWS's `TagPolicy`.
+    async fn tag_policy(&self, call: &Call, input: TagPolicyInput) -> Result<(), ApiError>;
+    /// AWS's `TagRole`.
+    async fn tag_role(&self, call: &Call, input: TagRoleInput) -> Result<(), ApiError>;
     /// AWS's `TagServerCertificate`.
     async fn tag_server_certificate(&self, call: &Call, input: TagServerCertificateInput) -> Result<(), ApiError>;
+    /// AWS's `UntagInstanceProfile`.
+    async fn untag_instance_profile(&self, call: &Call, input: UntagInstanceProfileInput) -> Result<(), ApiError>;
+    /// AWS's `UntagPolicy`.
+    async fn untag_policy(&self, call: &Call, input: UntagPolicyInput) -> Result<(), ApiError>;
+    /// AWS's `UntagRole`.
+    async fn untag_role(&self, call: &Call, input: UntagRoleInput) -> Result<(), ApiError>;
     /// AWS's `UntagServerCertificate`.
     async fn untag_server_certificate(&self, call: &Call, input: UntagServerCertificateInput) -> Result<(), ApiError>;
+    /// AWS's `UpdateAssumeRolePolicy`.
+    async fn update_assume_role_policy(&self, call: &Call, input: UpdateAssumeRolePolicyInput) -> Result<(), ApiError>;
+    /// AWS's `UpdateRole`.
+    async fn update_role(&self, call: &Call, input: UpdateRoleInput) -> Result<UpdateRoleOutput, ApiError>;
+    /// AWS's `UpdateRoleDescription`.
+    async fn update_role_description(
+        &self,
+        call: &Call,
+        input: UpdateRoleDescriptionInput,
+    ) -> Result<UpdateRoleDescriptionOutput, ApiError>;
     /// AWS's `UpdateServerCertificate`.
     async fn update_server_certificate(&self, call: &Call, input: UpdateServerCertificateInput)
     -> Result<(), ApiError>;
@@ -60,12 +213,113 @@ pub async fn dispatch<S: Iam + ?Sized>(
     body: &Bytes,
 ) -> Result<EncodedResponse, ApiError> {
     match operation {
+        "AddRoleToInstanceProfile" => {
+            service
+                .add_role_to_instance_profile(call, codec::decode(&SERVICE, &ADD_ROLE_TO_INSTANCE_PROFILE, call, body)?)
+                .await?;
+            Ok(codec::encode_nothing(&SERVICE, &ADD_ROLE_TO_INSTANCE_PROFILE, call))
+        }
+        "AttachRolePolicy" => {
+            service.attach_role_policy(call, codec::decode(&SERVICE, &ATTACH_ROLE_POLICY, call, body)?).await?;
+            Ok(codec::encode_nothing(&SERVICE, &ATTACH_ROLE_POLICY, call))
+        }
+        "CreateInstanceProfile" => Ok(codec::encode(
+            &SERVICE,
+            &CREATE_INSTANCE_PROFILE,
+            call,
+            &service
+                .create_instance_profile(call, codec::decode(&SERVICE, &CREATE_INSTANCE_PROFILE, call, body)?)
+                .await?,
+        )),
+        "CreatePolicy" => Ok(codec::encode(
+            &SERVICE,
+            &CREATE_POLICY,
+            call,
+            &service.create_policy(call, codec::decode(&SERVICE, &CREATE_POLICY, call, body)?).await?,
+        )),
+        "CreatePolicyVersion" => Ok(codec::encode(
+            &SERVICE,
+            &CREATE_POLICY_VERSION,
+            call,
+            &service.create_policy_version(call, codec::decode(&SERVICE, &CREATE_POLICY_VERSION, call, body)?).await?,
+        )),
+        "CreateRole" => Ok(codec::encode(
+            &SERVICE,
+            &CREATE_ROLE,
+            call,
+            &service.create_role(call, codec::decode(&SERVICE, &CREATE_ROLE, call, body)?).await?,
+        )),
+        "DeleteInstanceProfile" => {
+            service
+                .delete_instance_profile(call, codec::decode(&SERVICE, &DELETE_INSTANCE_PROFILE, call, body)?)
+                .await?;
+            Ok(codec::encode_nothing(&SERVICE, &DELETE_INSTANCE_PROFILE, call))
+        }
+        "DeletePolicy" => {
+            service.delete_policy(call, codec::decode(&SERVICE, &DELETE_POLICY, call, body)?).await?;
+            Ok(codec::encode_nothing(&SERVICE, &DELETE_POLICY, call))
+        }
+        "DeletePolicyVersion" => {
+            service.delete_policy_version(call, codec::decode(&SERVICE, &DELETE_POLICY_VERSION, call, body)?).await?;
+            Ok(codec::encode_nothing(&SERVICE, &DELETE_POLICY_VERSION, call))
+        }
+        "DeleteRole" => {
+            service.delete_role(call, codec::decode(&SERVICE, &DELETE_ROLE, call, body)?).await?;
+            Ok(codec::encode_nothing(&SERVICE, &DELETE_ROLE, call))
+        }
+        "DeleteRolePermissionsBoundary" => {
+            service
+                .delete_role_permissions_boundary(
+                    call,
+                    codec::decode(&SERVICE, &DELETE_ROLE_PERMISSIONS_BOUNDARY, call, body)?,
+                )
+                .await?;
+            Ok(codec::encode_nothing(&SERVICE, &DELETE_ROLE_PERMISSIONS_BOUNDARY, call))
+        }
+        "DeleteRolePolicy" => {
+            service.delete_role_policy(call, codec::decode(&SERVICE, &DELETE_ROLE_POLICY, call, body)?).await?;
+            Ok(codec::encode_nothing(&SERVICE, &DELETE_ROLE_POLICY, call))
+        }
         "DeleteServerCertificate" => {
             service
                 .delete_server_certificate(call, codec::decode(&SERVICE, &DELETE_SERVER_CERTIFICATE, call, body)?)
                 .await?;
             Ok(codec::encode_nothing(&SERVICE, &DELETE_SERVER_CERTIFICATE, call))
         }
+        "DetachRolePolicy" => {
+            service.detach_role_policy(call, codec::decode(&SERVICE, &DETACH_ROLE_POLICY, call, body)?).await?;
+            Ok(codec::encode_nothing(&SERVICE, &DETACH_ROLE_POLICY, call))
+        }
+        "GetInstanceProfile" => Ok(codec::encode(
+            &SERVICE,
+            &GET_INSTANCE_PROFILE,
+            call,
+            &service.get_instance_profile(call, codec::decode(&SERVICE, &GET_INSTANCE_PROFILE, call, body)?).await?,
+        )),
+        "GetPolicy" => Ok(codec::encode(
+            &SERVICE,
+            &GET_POLICY,
+            call,
+            &service.get_policy(call, codec::decode(&SERVICE, &GET_POLICY, call, body)?).await?,
+        )),
+        "GetPolicyVersion" => Ok(codec::encode(
+            &SERVICE,
+            &GET_POLICY_VERSION,
+            call,
+            &service.get_policy_version(call, codec::decode(&SERVICE, &GET_POLICY_VERSION, call, body)?).await?,
+        )),
+        "GetRole" => Ok(codec::encode(
+            &SERVICE,
+            &GET_ROLE,
+            call,
+            &service.get_role(call, codec::decode(&SERVICE, &GET_ROLE, call, body)?).await?,
+        )),
+        "GetRolePolicy" => Ok(codec::encode(
+            &SERVICE,
+            &GET_ROLE_POLICY,
+            call,
+            &service.get_role_policy(call, codec::decode(&SERVICE, &GET_ROLE_POLICY, call, body)?).await?,
+        )),
         "GetServerCertificate" => Ok(codec::encode(
             &SERVICE,
             &GET_SERVER_CERTIFICATE,
@@ -73,6 +327,85 @@ pub async fn dispatch<S: Iam + ?Sized>(
             &service
                 .get_server_certificate(call, codec::decode(&SERVICE, &GET_SERVER_CERTIFICATE, call, body)?)
                 .await?,
+        )),
+        "ListAttachedRolePolicies" => Ok(codec::encode(
+            &SERVICE,
+            &LIST_ATTACHED_ROLE_POLICIES,
+            call,
+            &service
+                .list_attached_role_policies(call, codec::decode(&SERVICE, &LIST_ATTACHED_ROLE_POLICIES, call, body)?)
+                .await?,
+        )),
+        "ListEntitiesForPolicy" => Ok(codec::encode(
+            &SERVICE,
+            &LIST_ENTITIES_FOR_POLICY,
+            call,
+            &service
+                .list_entities_for_policy(call, codec::decode(&SERVICE, &LIST_ENTITIES_FOR_POLICY, call, body)?)
+                .await?,
+        )),
+        "ListInstanceProfileTags" => Ok(codec::encode(
+            &SERVICE,
+            &LIST_INSTANCE_PROFILE_TAGS,
+            call,
+            &service
+                .list_instance_profile_tags(call, codec::decode(&SERVICE, &LIST_INSTANCE_PROFILE_TAGS, call, body)?)
+                .await?,
+        )),
+        "ListInstanceProfiles" => Ok(codec::encode(
+            &SERVICE,
+            &LIST_INSTANCE_PROFILES,
+            call,
+            &service
+                .list_instance_profiles(call, codec::decode(&SERVICE, &LIST_INSTANCE_PROFILES, call, body)?)
+                .await?,
+        )),
+        "ListInstanceProfilesForRole" => Ok(codec::encode(
+            &SERVICE,
+            &LIST_INSTANCE_PROFILES_FOR_ROLE,
+            call,
+            &service
+                .list_instance_profiles_for_role(
+                    call,
+                    codec::decode(&SERVICE, &LIST_INSTANCE_PROFILES_FOR_ROLE, call, body)?,
+                )
+                .await?,
+        )),
+        "ListPolicies" => Ok(codec::encode(
+            &SERVICE,
+            &LIST_POLICIES,
+            call,
+            &service.list_policies(call, codec::decode(&SERVICE, &LIST_POLICIES, call, body)?).await?,
+        )),
+        "ListPolicyTags" => Ok(codec::encode(
+            &SERVICE,
+            &LIST_POLICY_TAGS,
+            call,
+            &service.list_policy_tags(call, codec::decode(&SERVICE, &LIST_POLICY_TAGS, call, body)?).await?,
+        )),
+        "ListPolicyVersions" => Ok(codec::encode(
+            &SERVICE,
+            &LIST_POLICY_VERSIONS,
+            call,
+            &service.list_policy_versions(call, codec::decode(&SERVICE, &LIST_POLICY_VERSIONS, call, body)?).await?,
+        )),
+        "ListRolePolicies" => Ok(codec::encode(
+            &SERVICE,
+            &LIST_ROLE_POLICIES,
+            call,
+            &service.list_role_policies(call, codec::decode(&SERVICE, &LIST_ROLE_POLICIES, call, body)?).await?,
+        )),
+        "ListRoleTags" => Ok(codec::encode(
+            &SERVICE,
+            &LIST_ROLE_TAGS,
+            call,
+            &service.list_role_tags(call, codec::decode(&SERVICE, &LIST_ROLE_TAGS, call, body)?).await?,
+        )),
+        "ListRoles" => Ok(codec::encode(
+            &SERVICE,
+            &LIST_ROLES,
+            call,
+            &service.list_roles(call, codec::decode(&SERVICE, &LIST_ROLES, call, body)?).await?,
         )),
         "ListServerCertificateTags" => Ok(codec::encode(
             &SERVICE,
@@ -90,9 +423,61 @@ pub async fn dispatch<S: Iam + ?Sized>(
                 .list_server_certificates(call, codec::decode(&SERVICE, &LIST_SERVER_CERTIFICATES, call, body)?)
                 .await?,
         )),
+        "PutRolePermissionsBoundary" => {
+            service
+                .put_role_permissions_boundary(
+                    call,
+                    codec::decode(&SERVICE, &PUT_ROLE_PERMISSIONS_BOUNDARY, call, body)?,
+                )
+                .await?;
+            Ok(codec::encode_nothing(&SERVICE, &PUT_ROLE_PERMISSIONS_BOUNDARY, call))
+        }
+        "PutRolePolicy" => {
+            service.put_role_policy(call, codec::decode(&SERVICE, &PUT_ROLE_POLICY, call, body)?).await?;
+            Ok(codec::encode_nothing(&SERVICE, &PUT_ROLE_POLICY, call))
+        }
+        "RemoveRoleFromInstanceProfile" => {
+            service
+                .remove_role_from_instance_profile(
+                    call,
+                    codec::decode(&SERVICE, &REMOVE_ROLE_FROM_INSTANCE_PROFILE, call, body)?,
+                )
+                .await?;
+            Ok(codec::encode_nothing(&SERVICE, &REMOVE_ROLE_FROM_INSTANCE_PROFILE, call))
+        }
+        "SetDefaultPolicyVersion" => {
+            service
+                .set_default_policy_version(call, codec::decode(&SERVICE, &SET_DEFAULT_POLICY_VERSION, call, body)?)
+                .await?;
+            Ok(codec::encode_nothing(&SERVICE, &SET_DEFAULT_POLICY_VERSION, call))
+        }
+        "TagInstanceProfile" => {
+            service.tag_instance_profile(call, codec::decode(&SERVICE, &TAG_INSTANCE_PROFILE, call, body)?).await?;
+            Ok(codec::encode_nothing(&SERVICE, &TAG_INSTANCE_PROFILE, call))
+        }
+        "TagPolicy" => {
+            service.tag_policy(call, codec::decode(&SERVICE, &TAG_POLICY, call, body)?).await?;
+            Ok(codec::encode_nothing(&SERVICE, &TAG_POLICY, call))
+        }
+        "TagRole" => {
+            service.tag_role(call, codec::decode(&SERVICE, &TAG_ROLE, call, body)?).await?;
+            Ok(codec::encode_nothing(&SERVICE, &TAG_ROLE, call))
+        }
         "TagServerCertificate" => {
             service.tag_server_certificate(call, codec::decode(&SERVICE, &TAG_SERVER_CERTIFICATE, call, body)?).await?;
             Ok(codec::encode_nothing(&SERVICE, &TAG_SERVER_CERTIFICATE, call))
+        }
+        "UntagInstanceProfile" => {
+            service.untag_instance_profile(call, codec::decode(&SERVICE, &UNTAG_INSTANCE_PROFILE, call, body)?).await?;
+            Ok(codec::encode_nothing(&SERVICE, &UNTAG_INSTANCE_PROFILE, call))
+        }
+        "UntagPolicy" => {
+            service.untag_policy(call, codec::decode(&SERVICE, &UNTAG_POLICY, call, body)?).await?;
+            Ok(codec::encode_nothing(&SERVICE, &UNTAG_POLICY, call))
+        }
+        "UntagRole" => {
+            service.untag_role(call, codec::decode(&SERVICE, &UNTAG_ROLE, call, body)?).await?;
+            Ok(codec::encode_nothing(&SERVICE, &UNTAG_ROLE, call))
         }
         "UntagServerCertificate" => {
             service
@@ -100,6 +485,26 @@ pub async fn dispatch<S: Iam + ?Sized>(
                 .await?;
             Ok(codec::encode_nothing(&SERVICE, &UNTAG_SERVER_CERTIFICATE, call))
         }
+        "UpdateAssumeRolePolicy" => {
+            service
+                .update_assume_role_policy(call, codec::decode(&SERVICE, &UPDATE_ASSUME_ROLE_POLICY, call, body)?)
+                .await?;
+            Ok(codec::encode_nothing(&SERVICE, &UPDATE_ASSUME_ROLE_POLICY, call))
+        }
+        "UpdateRole" => Ok(codec::encode(
+            &SERVICE,
+            &UPDATE_ROLE,
+            call,
+            &service.update_role(call, codec::decode(&SERVICE, &UPDATE_ROLE, call, body)?).await?,
+        )),
+        "UpdateRoleDescription" => Ok(codec::encode(
+            &SERVICE,
+            &UPDATE_ROLE_DESCRIPTION,
+            call,
+            &service
+                .update_role_description(call, codec::decode(&SERVICE, &UPDATE_ROLE_DESCRIPTION, call, body)?)
+                .await?,
+        )),
         "UpdateServerCertificate" => {
             service
                 .update_server_certificate(call, codec::decode(&SERVICE, &UPDATE_SERVER_CERTIFICATE, call, body)?)
@@ -134,28 +539,220 @@ pub static SERVICE: Service = Service {
     dialect: Dialect::Aws,
     violations: Violations::Constraint,
     operations: &[
+        &ADD_ROLE_TO_INSTANCE_PROFILE,
+        &ATTACH_ROLE_POLICY,
+        &CREATE_INSTANCE_PROFILE,
+        &CREATE_POLICY,
+        &CREATE_POLICY_VERSION,
+        &CREATE_ROLE,
+        &DELETE_INSTANCE_PROFILE,
+        &DELETE_POLICY,
+        &DELETE_POLICY_VERSION,
+        &DELETE_ROLE,
+        &DELETE_ROLE_PERMISSIONS_BOUNDARY,
+        &DELETE_ROLE_POLICY,
         &DELETE_SERVER_CERTIFICATE,
+        &DETACH_ROLE_POLICY,
+        &GET_INSTANCE_PROFILE,
+        &GET_POLICY,
+        &GET_POLICY_VERSION,
+        &GET_ROLE,
+        &GET_ROLE_POLICY,
         &GET_SERVER_CERTIFICATE,
+        &LIST_ATTACHED_ROLE_POLICIES,
+        &LIST_ENTITIES_FOR_POLICY,
+        &LIST_INSTANCE_PROFILE_TAGS,
+        &LIST_INSTANCE_PROFILES,
+        &LIST_INSTANCE_PROFILES_FOR_ROLE,
+        &LIST_POLICIES,
+        &LIST_POLICY_TAGS,
+        &LIST_POLICY_VERSIONS,
+        &LIST_ROLE_POLICIES,
+        &LIST_ROLE_TAGS,
+        &LIST_ROLES,
         &LIST_SERVER_CERTIFICATE_TAGS,
         &LIST_SERVER_CERTIFICATES,
+        &PUT_ROLE_PERMISSIONS_BOUNDARY,
+        &PUT_ROLE_POLICY,
+        &REMOVE_ROLE_FROM_INSTANCE_PROFILE,
+        &SET_DEFAULT_POLICY_VERSION,
+        &TAG_INSTANCE_PROFILE,
+        &TAG_POLICY,
+        &TAG_ROLE,
         &TAG_SERVER_CERTIFICATE,
+        &UNTAG_INSTANCE_PROFILE,
+        &UNTAG_POLICY,
+        &UNTAG_ROLE,
         &UNTAG_SERVER_CERTIFICATE,
+        &UPDATE_ASSUME_ROLE_POLICY,
+        &UPDATE_ROLE,
+        &UPDATE_ROLE_DESCRIPTION,
         &UPDATE_SERVER_CERTIFICATE,
         &UPLOAD_SERVER_CERTIFICATE,
     ],
 };
 
+static ADD_ROLE_TO_INSTANCE_PROFILE: Operation = Operation {
+    name: "AddRoleToInstanceProfile",
+    input: &ADD_ROLE_TO_INSTANCE_PROFILE_INPUT,
+    output: None,
+    result_wrapper: None,
+};
+static ATTACH_ROLE_POLICY: Operation =
+    Operation { name: "AttachRolePolicy", input: &ATTACH_ROLE_POLICY_INPUT, output: None, result_wrapper: None };
+static CREATE_INSTANCE_PROFILE: Operation = Operation {
+    name: "CreateInstanceProfile",
+    input: &CREATE_INSTANCE_PROFILE_INPUT,
+    output: Some(&CREATE_INSTANCE_PROFILE_OUTPUT),
+    result_wrapper: Some("CreateInstanceProfileResult"),
+};
+static CREATE_POLICY: Operation = Operation {
+    name: "CreatePolicy",
+    input: &CREATE_POLICY_INPUT,
+    output: Some(&CREATE_POLICY_OUTPUT),
+    result_wrapper: Some("CreatePolicyResult"),
+};
+static CREATE_POLICY_VERSION: Operation = Operation {
+    name: "CreatePolicyVersion",
+    input: &CREATE_POLICY_VERSION_INPUT,
+    output: Some(&CREATE_POLICY_VERSION_OUTPUT),
+    result_wrapper: Some("CreatePolicyVersionResult"),
+};
+static CREATE_ROLE: Operation = Operation {
+    name: "CreateRole",
+    input: &CREATE_ROLE_INPUT,
+    output: Some(&CREATE_ROLE_OUTPUT),
+    result_wrapper: Some("CreateRoleResult"),
+};
+static DELETE_INSTANCE_PROFILE: Operation = Operation {
+    name: "DeleteInstanceProfile",
+    input: &DELETE_INSTANCE_PROFILE_INPUT,
+    output: None,
+    result_wrapper: None,
+};
+static DELETE_POLICY: Operation =
+    Operation { name: "DeletePolicy", input: &DELETE_POLICY_INPUT, output: None, result_wrapper: None };
+static DELETE_POLICY_VERSION: Operation =
+    Operation { name: "DeletePolicyVersion", input: &DELETE_POLICY_VERSION_INPUT, output: None, result_wrapper: None };
+static DELETE_ROLE: Operation =
+    Operation { name: "DeleteRole", input: &DELETE_ROLE_INPUT, output: None, result_wrapper: None };
+static DELETE_ROLE_PERMISSIONS_BOUNDARY: Operation = Operation {
+    name: "DeleteRolePermissionsBoundary",
+    input: &DELETE_ROLE_PERMISSIONS_BOUNDARY_INPUT,
+    output: None,
+    result_wrapper: None,
+};
+static DELETE_ROLE_POLICY: Operation =
+    Operation { name: "DeleteRolePolicy", input: &DELETE_ROLE_POLICY_INPUT, output: None, result_wrapper: None };
 static DELETE_SERVER_CERTIFICATE: Operation = Operation {
     name: "DeleteServerCertificate",
     input: &DELETE_SERVER_CERTIFICATE_INPUT,
     output: None,
     result_wrapper: None,
 };
+static DETACH_ROLE_POLICY: Operation =
+    Operation { name: "DetachRolePolicy", input: &DETACH_ROLE_POLICY_INPUT, output: None, result_wrapper: None };
+static GET_INSTANCE_PROFILE: Operation = Operation {
+    name: "GetInstanceProfile",
+    input: &GET_INSTANCE_PROFILE_INPUT,
+    output: Some(&GET_INSTANCE_PROFILE_OUTPUT),
+    result_wrapper: Some("GetInstanceProfileResult"),
+};
+static GET_POLICY: Operation = Operation {
+    name: "GetPolicy",
+    input: &GET_POLICY_INPUT,
+    output: Some(&GET_POLICY_OUTPUT),
+    result_wrapper: Some("GetPolicyResult"),
+};
+static GET_POLICY_VERSION: Operation = Operation {
+    name: "GetPolicyVersion",
+    input: &GET_POLICY_VERSION_INPUT,
+    output: Some(&GET_POLICY_VERSION_OUTPUT),
+    result_wrapper: Some("GetPolicyVersionResult"),
+};
+static GET_ROLE: Operation = Operation {
+    name: "GetRole",
+    input: &GET_ROLE_INPUT,
+    output: Some(&GET_ROLE_OUTPUT),
+    result_wrapper: Some("GetRoleResult"),
+};
+static GET_ROLE_POLICY: Operation = Operation {
+    name: "GetRolePolicy",
+    input: &GET_ROLE_POLICY_INPUT,
+    output: Some(&GET_ROLE_POLICY_OUTPUT),
+    result_wrapper: Some("GetRolePolicyResult"),
+};
 static GET_SERVER_CERTIFICATE: Operation = Operation {
     name: "GetServerCertificate",
     input: &GET_SERVER_CERTIFICATE_INPUT,
     output: Some(&GET_SERVER_CERTIFICATE_OUTPUT),
     result_wrapper: Some("GetServerCertificateResult"),
+};
+static LIST_ATTACHED_ROLE_POLICIES: Operation = Operation {
+    name: "ListAttachedRolePolicies",
+    input: &LIST_ATTACHED_ROLE_POLICIES_INPUT,
+    output: Some(&LIST_ATTACHED_ROLE_POLICIES_OUTPUT),
+    result_wrapper: Some("ListAttachedRolePoliciesResult"),
+};
+static LIST_ENTITIES_FOR_POLICY: Operation = Operation {
+    name: "ListEntitiesForPolicy",
+    input: &LIST_ENTITIES_FOR_POLICY_INPUT,
+    output: Some(&LIST_ENTITIES_FOR_POLICY_OUTPUT),
+    result_wrapper: Some("ListEntitiesForPolicyResult"),
+};
+static LIST_INSTANCE_PROFILE_TAGS: Operation = Operation {
+    name: "ListInstanceProfileTags",
+    input: &LIST_INSTANCE_PROFILE_TAGS_INPUT,
+    output: Some(&LIST_INSTANCE_PROFILE_TAGS_OUTPUT),
+    result_wrapper: Some("ListInstanceProfileTagsResult"),
+};
+static LIST_INSTANCE_PROFILES: Operation = Operation {
+    name: "ListInstanceProfiles",
+    input: &LIST_INSTANCE_PROFILES_INPUT,
+    output: Some(&LIST_INSTANCE_PROFILES_OUTPUT),
+    result_wrapper: Some("ListInstanceProfilesResult"),
+};
+static LIST_INSTANCE_PROFILES_FOR_ROLE: Operation = Operation {
+    name: "ListInstanceProfilesForRole",
+    input: &LIST_INSTANCE_PROFILES_FOR_ROLE_INPUT,
+    output: Some(&LIST_INSTANCE_PROFILES_FOR_ROLE_OUTPUT),
+    result_wrapper: Some("ListInstanceProfilesForRoleResult"),
+};
+static LIST_POLICIES: Operation = Operation {
+    name: "ListPolicies",
+    input: &LIST_POLICIES_INPUT,
+    output: Some(&LIST_POLICIES_OUTPUT),
+    result_wrapper: Some("ListPoliciesResult"),
+};
+static LIST_POLICY_TAGS: Operation = Operation {
+    name: "ListPolicyTags",
+    input: &LIST_POLICY_TAGS_INPUT,
+    output: Some(&LIST_POLICY_TAGS_OUTPUT),
+    result_wrapper: Some("ListPolicyTagsResult"),
+};
+static LIST_POLICY_VERSIONS: Operation = Operation {
+    name: "ListPolicyVersions",
+    input: &LIST_POLICY_VERSIONS_INPUT,
+    output: Some(&LIST_POLICY_VERSIONS_OUTPUT),
+    result_wrapper: Some("ListPolicyVersionsResult"),
+};
+static LIST_ROLE_POLICIES: Operation = Operation {
+    name: "ListRolePolicies",
+    input: &LIST_ROLE_POLICIES_INPUT,
+    output: Some(&LIST_ROLE_POLICIES_OUTPUT),
+    result_wrapper: Some("ListRolePoliciesResult"),
+};
+static LIST_ROLE_TAGS: Operation = Operation {
+    name: "ListRoleTags",
+    input: &LIST_ROLE_TAGS_INPUT,
+    output: Some(&LIST_ROLE_TAGS_OUTPUT),
+    result_wrapper: Some("ListRoleTagsResult"),
+};
+static LIST_ROLES: Operation = Operation {
+    name: "ListRoles",
+    input: &LIST_ROLES_INPUT,
+    output: Some(&LIST_ROLES_OUTPUT),
+    result_wrapper: Some("ListRolesResult"),
 };
 static LIST_SERVER_CERTIFICATE_TAGS: Operation = Operation {
     name: "ListServerCertificateTags",
@@ -169,17 +766,70 @@ static LIST_SERVER_CERTIFICATES: Operation = Operation {
     output: Some(&LIST_SERVER_CERTIFICATES_OUTPUT),
     result_wrapper: Some("ListServerCertificatesResult"),
 };
+static PUT_ROLE_PERMISSIONS_BOUNDARY: Operation = Operation {
+    name: "PutRolePermissionsBoundary",
+    input: &PUT_ROLE_PERMISSIONS_BOUNDARY_INPUT,
+    output: None,
+    result_wrapper: None,
+};
+static PUT_ROLE_POLICY: Operation =
+    Operation { name: "PutRolePolicy", input: &PUT_ROLE_POLICY_INPUT, output: None, result_wrapper: None };
+static REMOVE_ROLE_FROM_INSTANCE_PROFILE: Operation = Operation {
+    name: "RemoveRoleFromInstanceProfile",
+    input: &REMOVE_ROLE_FROM_INSTANCE_PROFILE_INPUT,
+    output: None,
+    result_wrapper: None,
+};
+static SET_DEFAULT_POLICY_VERSION: Operation = Operation {
+    name: "SetDefaultPolicyVersion",
+    input: &SET_DEFAULT_POLICY_VERSION_INPUT,
+    output: None,
+    result_wrapper: None,
+};
+static TAG_INSTANCE_PROFILE: Operation =
+    Operation { name: "TagInstanceProfile", input: &TAG_INSTANCE_PROFILE_INPUT, output: None, result_wrapper: None };
+static TAG_POLICY: Operation =
+    Operation { name: "TagPolicy", input: &TAG_POLICY_INPUT, output: None, result_wrapper: None };
+static TAG_ROLE: Operation = Operation { name: "TagRole", input: &TAG_ROLE_INPUT, output: None, result_wrapper: None };
 static TAG_SERVER_CERTIFICATE: Operation = Operation {
     name: "TagServerCertificate",
     input: &TAG_SERVER_CERTIFICATE_INPUT,
     output: None,
     result_wrapper: None,
 };
+static UNTAG_INSTANCE_PROFILE: Operation = Operation {
+    name: "UntagInstanceProfile",
+    input: &UNTAG_INSTANCE_PROFILE_INPUT,
+    output: None,
+    result_wrapper: None,
+};
+static UNTAG_POLICY: Operation =
+    Operation { name: "UntagPolicy", input: &UNTAG_POLICY_INPUT, output: None, result_wrapper: None };
+static UNTAG_ROLE: Operation =
+    Operation { name: "UntagRole", input: &UNTAG_ROLE_INPUT, output: None, result_wrapper: None };
 static UNTAG_SERVER_CERTIFICATE: Operation = Operation {
     name: "UntagServerCertificate",
     input: &UNTAG_SERVER_CERTIFICATE_INPUT,
     output: None,
     result_wrapper: None,
+};
+static UPDATE_ASSUME_ROLE_POLICY: Operation = Operation {
+    name: "UpdateAssumeRolePolicy",
+    input: &UPDATE_ASSUME_ROLE_POLICY_INPUT,
+    output: None,
+    result_wrapper: None,
+};
+static UPDATE_ROLE: Operation = Operation {
+    name: "UpdateRole",
+    input: &UPDATE_ROLE_INPUT,
+    output: Some(&UPDATE_ROLE_OUTPUT),
+    result_wrapper: Some("UpdateRoleResult"),
+};
+static UPDATE_ROLE_DESCRIPTION: Operation = Operation {
+    name: "UpdateRoleDescription",
+    input: &UPDATE_ROLE_DESCRIPTION_INPUT,
+    output: Some(&UPDATE_ROLE_DESCRIPTION_OUTPUT),
+    result_wrapper: Some("UpdateRoleDescriptionResult"),
 };
 static UPDATE_SERVER_CERTIFICATE: Operation = Operation {
     name: "UpdateServerCertificate",
@@ -230,13 +880,922 @@ pub mod errors {
     pub fn malformed_certificate_exception(message: impl Into<String>) -> ApiError {
         ApiError::sender("MalformedCertificateException", message).with_query_code("MalformedCertificate")
     }
+    /// AWS's `MalformedPolicyDocumentException`, HTTP 400.
+    pub fn malformed_policy_document_exception(message: impl Into<String>) -> ApiError {
+        ApiError::sender("MalformedPolicyDocumentException", message).with_query_code("MalformedPolicyDocument")
+    }
     /// AWS's `NoSuchEntityException`, HTTP 404.
     pub fn no_such_entity_exception(message: impl Into<String>) -> ApiError {
         ApiError::sender("NoSuchEntityException", message).with_query_code("NoSuchEntity").with_status(404)
     }
+    /// AWS's `PolicyNotAttachableException`, HTTP 400.
+    pub fn policy_not_attachable_exception(message: impl Into<String>) -> ApiError {
+        ApiError::sender("PolicyNotAttachableException", message).with_query_code("PolicyNotAttachable")
+    }
     /// AWS's `ServiceFailureException`, HTTP 500.
     pub fn service_failure_exception(message: impl Into<String>) -> ApiError {
         ApiError::sender("ServiceFailureException", message).with_query_code("ServiceFailure").with_status(500)
+    }
+    /// AWS's `UnmodifiableEntityException`, HTTP 400.
+    pub fn unmodifiable_entity_exception(message: impl Into<String>) -> ApiError {
+        ApiError::sender("UnmodifiableEntityException", message).with_query_code("UnmodifiableEntity")
+    }
+}
+
+/// What AddRoleToInstanceProfile takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddRoleToInstanceProfileInput {
+    /// `InstanceProfileName`, required.
+    pub instance_profile_name: String,
+    /// `RoleName`, required.
+    pub role_name: String,
+}
+
+static ADD_ROLE_TO_INSTANCE_PROFILE_INPUT: Structure = Structure {
+    name: "AddRoleToInstanceProfileInput",
+    members: &[
+        Member {
+            name: "InstanceProfileName",
+            query_name: "InstanceProfileName",
+            xml_name: "InstanceProfileName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(128), values: &[] },
+        },
+        Member {
+            name: "RoleName",
+            query_name: "RoleName",
+            xml_name: "RoleName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(64), values: &[] },
+        },
+    ],
+};
+
+impl Value for AddRoleToInstanceProfileInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(AddRoleToInstanceProfileInput { instance_profile_name: fields.take(0)?, role_name: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &ADD_ROLE_TO_INSTANCE_PROFILE_INPUT.members[0], &self.instance_profile_name);
+        write_member(out, &ADD_ROLE_TO_INSTANCE_PROFILE_INPUT.members[1], &self.role_name);
+
+        out.end_structure();
+    }
+}
+
+/// What AttachRolePolicy takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AttachRolePolicyInput {
+    /// `PolicyArn`, required.
+    pub policy_arn: String,
+    /// `RoleName`, required.
+    pub role_name: String,
+}
+
+static ATTACH_ROLE_POLICY_INPUT: Structure = Structure {
+    name: "AttachRolePolicyInput",
+    members: &[
+        Member {
+            name: "PolicyArn",
+            query_name: "PolicyArn",
+            xml_name: "PolicyArn",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+        },
+        Member {
+            name: "RoleName",
+            query_name: "RoleName",
+            xml_name: "RoleName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(64), values: &[] },
+        },
+    ],
+};
+
+impl Value for AttachRolePolicyInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(AttachRolePolicyInput { policy_arn: fields.take(0)?, role_name: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &ATTACH_ROLE_POLICY_INPUT.members[0], &self.policy_arn);
+        write_member(out, &ATTACH_ROLE_POLICY_INPUT.members[1], &self.role_name);
+
+        out.end_structure();
+    }
+}
+
+/// AWS's `AttachedPermissionsBoundary`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AttachedPermissionsBoundary {
+    /// `PermissionsBoundaryArn`.
+    pub permissions_boundary_arn: Option<String>,
+    /// `PermissionsBoundaryType`.
+    pub permissions_boundary_type: Option<String>,
+}
+
+static ATTACHED_PERMISSIONS_BOUNDARY: Structure = Structure {
+    name: "AttachedPermissionsBoundary",
+    members: &[
+        Member {
+            name: "PermissionsBoundaryArn",
+            query_name: "PermissionsBoundaryArn",
+            xml_name: "PermissionsBoundaryArn",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+        },
+        Member {
+            name: "PermissionsBoundaryType",
+            query_name: "PermissionsBoundaryType",
+            xml_name: "PermissionsBoundaryType",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: None, max: None, values: &["PermissionsBoundaryPolicy"] },
+        },
+    ],
+};
+
+impl Value for AttachedPermissionsBoundary {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(AttachedPermissionsBoundary {
+            permissions_boundary_arn: fields.take(0)?,
+            permissions_boundary_type: fields.take(1)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &ATTACHED_PERMISSIONS_BOUNDARY.members[0], &self.permissions_boundary_arn);
+        write_member(out, &ATTACHED_PERMISSIONS_BOUNDARY.members[1], &self.permissions_boundary_type);
+
+        out.end_structure();
+    }
+}
+
+/// AWS's `AttachedPolicy`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AttachedPolicy {
+    /// `PolicyArn`.
+    pub policy_arn: Option<String>,
+    /// `PolicyName`.
+    pub policy_name: Option<String>,
+}
+
+static ATTACHED_POLICY: Structure = Structure {
+    name: "AttachedPolicy",
+    members: &[
+        Member {
+            name: "PolicyArn",
+            query_name: "PolicyArn",
+            xml_name: "PolicyArn",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+        },
+        Member {
+            name: "PolicyName",
+            query_name: "PolicyName",
+            xml_name: "PolicyName",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(128), values: &[] },
+        },
+    ],
+};
+
+impl Value for AttachedPolicy {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(AttachedPolicy { policy_arn: fields.take(0)?, policy_name: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &ATTACHED_POLICY.members[0], &self.policy_arn);
+        write_member(out, &ATTACHED_POLICY.members[1], &self.policy_name);
+
+        out.end_structure();
+    }
+}
+
+/// What CreateInstanceProfile takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CreateInstanceProfileInput {
+    /// `InstanceProfileName`, required.
+    pub instance_profile_name: String,
+    /// `Path`.
+    pub path: Option<String>,
+    /// `Tags`; empty when absent.
+    pub tags: Vec<Tag>,
+}
+
+static CREATE_INSTANCE_PROFILE_INPUT: Structure = Structure {
+    name: "CreateInstanceProfileInput",
+    members: &[
+        Member {
+            name: "InstanceProfileName",
+            query_name: "InstanceProfileName",
+            xml_name: "InstanceProfileName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(128), values: &[] },
+        },
+        Member {
+            name: "Path",
+            query_name: "Path",
+            xml_name: "Path",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(512), values: &[] },
+        },
+        Member {
+            name: "Tags",
+            query_name: "Tags",
+            xml_name: "Tags",
+            required: false,
+            sensitive: false,
+            shape: Shape::List(&List { item: Shape::Structure(&TAG), item_name: Some("member"), written_empty: true }),
+            limits: Limits { min: None, max: Some(50), values: &[] },
+        },
+    ],
+};
+
+impl Value for CreateInstanceProfileInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(CreateInstanceProfileInput {
+            instance_profile_name: fields.take(0)?,
+            path: fields.take(1)?,
+            tags: fields.take(2)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &CREATE_INSTANCE_PROFILE_INPUT.members[0], &self.instance_profile_name);
+        write_member(out, &CREATE_INSTANCE_PROFILE_INPUT.members[1], &self.path);
+        write_member(out, &CREATE_INSTANCE_PROFILE_INPUT.members[2], &self.tags);
+
+        out.end_structure();
+    }
+}
+
+/// What CreateInstanceProfile answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CreateInstanceProfileOutput {
+    /// `InstanceProfile`, required.
+    pub instance_profile: InstanceProfile,
+}
+
+static CREATE_INSTANCE_PROFILE_OUTPUT: Structure = Structure {
+    name: "CreateInstanceProfileOutput",
+    members: &[Member {
+        name: "InstanceProfile",
+        query_name: "InstanceProfile",
+        xml_name: "InstanceProfile",
+        required: true,
+        sensitive: false,
+        shape: Shape::Structure(&INSTANCE_PROFILE),
+        limits: Limits::NONE,
+    }],
+};
+
+impl Value for CreateInstanceProfileOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(CreateInstanceProfileOutput { instance_profile: fields.take(0)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &CREATE_INSTANCE_PROFILE_OUTPUT.members[0], &self.instance_profile);
+
+        out.end_structure();
+    }
+}
+
+/// What CreatePolicy takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CreatePolicyInput {
+    /// `Description`.
+    pub description: Option<String>,
+    /// `Path`.
+    pub path: Option<String>,
+    /// `PolicyDocument`, required.
+    pub policy_document: String,
+    /// `PolicyName`, required.
+    pub policy_name: String,
+    /// `Tags`; empty when absent.
+    pub tags: Vec<Tag>,
+}
+
+static CREATE_POLICY_INPUT: Structure = Structure {
+    name: "CreatePolicyInput",
+    members: &[
+        Member {
+            name: "Description",
+            query_name: "Description",
+            xml_name: "Description",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: None, max: Some(1000), values: &[] },
+        },
+        Member {
+            name: "Path",
+            query_name: "Path",
+            xml_name: "Path",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(512), values: &[] },
+        },
+        Member {
+            name: "PolicyDocument",
+            query_name: "PolicyDocument",
+            xml_name: "PolicyDocument",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(131072), values: &[] },
+        },
+        Member {
+            name: "PolicyName",
+            query_name: "PolicyName",
+            xml_name: "PolicyName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(128), values: &[] },
+        },
+        Member {
+            name: "Tags",
+            query_name: "Tags",
+            xml_name: "Tags",
+            required: false,
+            sensitive: false,
+            shape: Shape::List(&List { item: Shape::Structure(&TAG), item_name: Some("member"), written_empty: true }),
+            limits: Limits { min: None, max: Some(50), values: &[] },
+        },
+    ],
+};
+
+impl Value for CreatePolicyInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(CreatePolicyInput {
+            description: fields.take(0)?,
+            path: fields.take(1)?,
+            policy_document: fields.take(2)?,
+            policy_name: fields.take(3)?,
+            tags: fields.take(4)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &CREATE_POLICY_INPUT.members[0], &self.description);
+        write_member(out, &CREATE_POLICY_INPUT.members[1], &self.path);
+        write_member(out, &CREATE_POLICY_INPUT.members[2], &self.policy_document);
+        write_member(out, &CREATE_POLICY_INPUT.members[3], &self.policy_name);
+        write_member(out, &CREATE_POLICY_INPUT.members[4], &self.tags);
+
+        out.end_structure();
+    }
+}
+
+/// What CreatePolicy answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CreatePolicyOutput {
+    /// `Policy`.
+    pub policy: Option<Policy>,
+}
+
+static CREATE_POLICY_OUTPUT: Structure = Structure {
+    name: "CreatePolicyOutput",
+    members: &[Member {
+        name: "Policy",
+        query_name: "Policy",
+        xml_name: "Policy",
+        required: false,
+        sensitive: false,
+        shape: Shape::Structure(&POLICY),
+        limits: Limits::NONE,
+    }],
+};
+
+impl Value for CreatePolicyOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(CreatePolicyOutput { policy: fields.take(0)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &CREATE_POLICY_OUTPUT.members[0], &self.policy);
+
+        out.end_structure();
+    }
+}
+
+/// What CreatePolicyVersion takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CreatePolicyVersionInput {
+    /// `PolicyArn`, required.
+    pub policy_arn: String,
+    /// `PolicyDocument`, required.
+    pub policy_document: String,
+    /// `SetAsDefault`.
+    pub set_as_default: Option<bool>,
+}
+
+static CREATE_POLICY_VERSION_INPUT: Structure = Structure {
+    name: "CreatePolicyVersionInput",
+    members: &[
+        Member {
+            name: "PolicyArn",
+            query_name: "PolicyArn",
+            xml_name: "PolicyArn",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+        },
+        Member {
+            name: "PolicyDocument",
+            query_name: "PolicyDocument",
+            xml_name: "PolicyDocument",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(131072), values: &[] },
+        },
+        Member {
+            name: "SetAsDefault",
+            query_name: "SetAsDefault",
+            xml_name: "SetAsDefault",
+            required: false,
+            sensitive: false,
+            shape: Shape::Boolean,
+            limits: Limits::NONE,
+        },
+    ],
+};
+
+impl Value for CreatePolicyVersionInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(CreatePolicyVersionInput {
+            policy_arn: fields.take(0)?,
+            policy_document: fields.take(1)?,
+            set_as_default: fields.take(2)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &CREATE_POLICY_VERSION_INPUT.members[0], &self.policy_arn);
+        write_member(out, &CREATE_POLICY_VERSION_INPUT.members[1], &self.policy_document);
+        write_member(out, &CREATE_POLICY_VERSION_INPUT.members[2], &self.set_as_default);
+
+        out.end_structure();
+    }
+}
+
+/// What CreatePolicyVersion answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CreatePolicyVersionOutput {
+    /// `PolicyVersion`.
+    pub policy_version: Option<PolicyVersion>,
+}
+
+static CREATE_POLICY_VERSION_OUTPUT: Structure = Structure {
+    name: "CreatePolicyVersionOutput",
+    members: &[Member {
+        name: "PolicyVersion",
+        query_name: "PolicyVersion",
+        xml_name: "PolicyVersion",
+        required: false,
+        sensitive: false,
+        shape: Shape::Structure(&POLICY_VERSION),
+        limits: Limits::NONE,
+    }],
+};
+
+impl Value for CreatePolicyVersionOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(CreatePolicyVersionOutput { policy_version: fields.take(0)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &CREATE_POLICY_VERSION_OUTPUT.members[0], &self.policy_version);
+
+        out.end_structure();
+    }
+}
+
+/// What CreateRole takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CreateRoleInput {
+    /// `AssumeRolePolicyDocument`, required.
+    pub assume_role_policy_document: String,
+    /// `Description`.
+    pub description: Option<String>,
+    /// `MaxSessionDuration`.
+    pub max_session_duration: Option<i32>,
+    /// `Path`.
+    pub path: Option<String>,
+    /// `PermissionsBoundary`.
+    pub permissions_boundary: Option<String>,
+    /// `RoleName`, required.
+    pub role_name: String,
+    /// `Tags`; empty when absent.
+    pub tags: Vec<Tag>,
+}
+
+static CREATE_ROLE_INPUT: Structure = Structure {
+    name: "CreateRoleInput",
+    members: &[
+        Member {
+            name: "AssumeRolePolicyDocument",
+            query_name: "AssumeRolePolicyDocument",
+            xml_name: "AssumeRolePolicyDocument",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(131072), values: &[] },
+        },
+        Member {
+            name: "Description",
+            query_name: "Description",
+            xml_name: "Description",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: None, max: Some(1000), values: &[] },
+        },
+        Member {
+            name: "MaxSessionDuration",
+            query_name: "MaxSessionDuration",
+            xml_name: "MaxSessionDuration",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits { min: Some(3600), max: Some(43200), values: &[] },
+        },
+        Member {
+            name: "Path",
+            query_name: "Path",
+            xml_name: "Path",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(512), values: &[] },
+        },
+        Member {
+            name: "PermissionsBoundary",
+            query_name: "PermissionsBoundary",
+            xml_name: "PermissionsBoundary",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+        },
+        Member {
+            name: "RoleName",
+            query_name: "RoleName",
+            xml_name: "RoleName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(64), values: &[] },
+        },
+        Member {
+            name: "Tags",
+            query_name: "Tags",
+            xml_name: "Tags",
+            required: false,
+            sensitive: false,
+            shape: Shape::List(&List { item: Shape::Structure(&TAG), item_name: Some("member"), written_empty: true }),
+            limits: Limits { min: None, max: Some(50), values: &[] },
+        },
+    ],
+};
+
+impl Value for CreateRoleInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(CreateRoleInput {
+            assume_role_policy_document: fields.take(0)?,
+            description: fields.take(1)?,
+            max_session_duration: fields.take(2)?,
+            path: fields.take(3)?,
+            permissions_boundary: fields.take(4)?,
+            role_name: fields.take(5)?,
+            tags: fields.take(6)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &CREATE_ROLE_INPUT.members[0], &self.assume_role_policy_document);
+        write_member(out, &CREATE_ROLE_INPUT.members[1], &self.description);
+        write_member(out, &CREATE_ROLE_INPUT.members[2], &self.max_session_duration);
+        write_member(out, &CREATE_ROLE_INPUT.members[3], &self.path);
+        write_member(out, &CREATE_ROLE_INPUT.members[4], &self.permissions_boundary);
+        write_member(out, &CREATE_ROLE_INPUT.members[5], &self.role_name);
+        write_member(out, &CREATE_ROLE_INPUT.members[6], &self.tags);
+
+        out.end_structure();
+    }
+}
+
+/// What CreateRole answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CreateRoleOutput {
+    /// `Role`, required.
+    pub role: Role,
+}
+
+static CREATE_ROLE_OUTPUT: Structure = Structure {
+    name: "CreateRoleOutput",
+    members: &[Member {
+        name: "Role",
+        query_name: "Role",
+        xml_name: "Role",
+        required: true,
+        sensitive: false,
+        shape: Shape::Structure(&ROLE),
+        limits: Limits::NONE,
+    }],
+};
+
+impl Value for CreateRoleOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(CreateRoleOutput { role: fields.take(0)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &CREATE_ROLE_OUTPUT.members[0], &self.role);
+
+        out.end_structure();
+    }
+}
+
+/// What DeleteInstanceProfile takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeleteInstanceProfileInput {
+    /// `InstanceProfileName`, required.
+    pub instance_profile_name: String,
+}
+
+static DELETE_INSTANCE_PROFILE_INPUT: Structure = Structure {
+    name: "DeleteInstanceProfileInput",
+    members: &[Member {
+        name: "InstanceProfileName",
+        query_name: "InstanceProfileName",
+        xml_name: "InstanceProfileName",
+        required: true,
+        sensitive: false,
+        shape: Shape::String,
+        limits: Limits { min: Some(1), max: Some(128), values: &[] },
+    }],
+};
+
+impl Value for DeleteInstanceProfileInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(DeleteInstanceProfileInput { instance_profile_name: fields.take(0)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &DELETE_INSTANCE_PROFILE_INPUT.members[0], &self.instance_profile_name);
+
+        out.end_structure();
+    }
+}
+
+/// What DeletePolicy takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeletePolicyInput {
+    /// `PolicyArn`, required.
+    pub policy_arn: String,
+}
+
+static DELETE_POLICY_INPUT: Structure = Structure {
+    name: "DeletePolicyInput",
+    members: &[Member {
+        name: "PolicyArn",
+        query_name: "PolicyArn",
+        xml_name: "PolicyArn",
+        required: true,
+        sensitive: false,
+        shape: Shape::String,
+        limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+    }],
+};
+
+impl Value for DeletePolicyInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(DeletePolicyInput { policy_arn: fields.take(0)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &DELETE_POLICY_INPUT.members[0], &self.policy_arn);
+
+        out.end_structure();
+    }
+}
+
+/// What DeletePolicyVersion takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeletePolicyVersionInput {
+    /// `PolicyArn`, required.
+    pub policy_arn: String,
+    /// `VersionId`, required.
+    pub version_id: String,
+}
+
+static DELETE_POLICY_VERSION_INPUT: Structure = Structure {
+    name: "DeletePolicyVersionInput",
+    members: &[
+        Member {
+            name: "PolicyArn",
+            query_name: "PolicyArn",
+            xml_name: "PolicyArn",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+        },
+        Member {
+            name: "VersionId",
+            query_name: "VersionId",
+            xml_name: "VersionId",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+    ],
+};
+
+impl Value for DeletePolicyVersionInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(DeletePolicyVersionInput { policy_arn: fields.take(0)?, version_id: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &DELETE_POLICY_VERSION_INPUT.members[0], &self.policy_arn);
+        write_member(out, &DELETE_POLICY_VERSION_INPUT.members[1], &self.version_id);
+
+        out.end_structure();
+    }
+}
+
+/// What DeleteRole takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeleteRoleInput {
+    /// `RoleName`, required.
+    pub role_name: String,
+}
+
+static DELETE_ROLE_INPUT: Structure = Structure {
+    name: "DeleteRoleInput",
+    members: &[Member {
+        name: "RoleName",
+        query_name: "RoleName",
+        xml_name: "RoleName",
+        required: true,
+        sensitive: false,
+        shape: Shape::String,
+        limits: Limits { min: Some(1), max: Some(64), values: &[] },
+    }],
+};
+
+impl Value for DeleteRoleInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(DeleteRoleInput { role_name: fields.take(0)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &DELETE_ROLE_INPUT.members[0], &self.role_name);
+
+        out.end_structure();
+    }
+}
+
+/// What DeleteRolePermissionsBoundary takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeleteRolePermissionsBoundaryInput {
+    /// `RoleName`, required.
+    pub role_name: String,
+}
+
+static DELETE_ROLE_PERMISSIONS_BOUNDARY_INPUT: Structure = Structure {
+    name: "DeleteRolePermissionsBoundaryInput",
+    members: &[Member {
+        name: "RoleName",
+        query_name: "RoleName",
+        xml_name: "RoleName",
+        required: true,
+        sensitive: false,
+        shape: Shape::String,
+        limits: Limits { min: Some(1), max: Some(64), values: &[] },
+    }],
+};
+
+impl Value for DeleteRolePermissionsBoundaryInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(DeleteRolePermissionsBoundaryInput { role_name: fields.take(0)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &DELETE_ROLE_PERMISSIONS_BOUNDARY_INPUT.members[0], &self.role_name);
+
+        out.end_structure();
+    }
+}
+
+/// What DeleteRolePolicy takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeleteRolePolicyInput {
+    /// `PolicyName`, required.
+    pub policy_name: String,
+    /// `RoleName`, required.
+    pub role_name: String,
+}
+
+static DELETE_ROLE_POLICY_INPUT: Structure = Structure {
+    name: "DeleteRolePolicyInput",
+    members: &[
+        Member {
+            name: "PolicyName",
+            query_name: "PolicyName",
+            xml_name: "PolicyName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(128), values: &[] },
+        },
+        Member {
+            name: "RoleName",
+            query_name: "RoleName",
+            xml_name: "RoleName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(64), values: &[] },
+        },
+    ],
+};
+
+impl Value for DeleteRolePolicyInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(DeleteRolePolicyInput { policy_name: fields.take(0)?, role_name: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &DELETE_ROLE_POLICY_INPUT.members[0], &self.policy_name);
+        write_member(out, &DELETE_ROLE_POLICY_INPUT.members[1], &self.role_name);
+
+        out.end_structure();
     }
 }
 
@@ -269,6 +1828,452 @@ impl Value for DeleteServerCertificateInput {
     fn write(&self, _: &Shape, out: &mut dyn Writer) {
         out.begin_structure();
         write_member(out, &DELETE_SERVER_CERTIFICATE_INPUT.members[0], &self.server_certificate_name);
+
+        out.end_structure();
+    }
+}
+
+/// What DetachRolePolicy takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DetachRolePolicyInput {
+    /// `PolicyArn`, required.
+    pub policy_arn: String,
+    /// `RoleName`, required.
+    pub role_name: String,
+}
+
+static DETACH_ROLE_POLICY_INPUT: Structure = Structure {
+    name: "DetachRolePolicyInput",
+    members: &[
+        Member {
+            name: "PolicyArn",
+            query_name: "PolicyArn",
+            xml_name: "PolicyArn",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+        },
+        Member {
+            name: "RoleName",
+            query_name: "RoleName",
+            xml_name: "RoleName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(64), values: &[] },
+        },
+    ],
+};
+
+impl Value for DetachRolePolicyInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(DetachRolePolicyInput { policy_arn: fields.take(0)?, role_name: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &DETACH_ROLE_POLICY_INPUT.members[0], &self.policy_arn);
+        write_member(out, &DETACH_ROLE_POLICY_INPUT.members[1], &self.role_name);
+
+        out.end_structure();
+    }
+}
+
+/// What GetInstanceProfile takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GetInstanceProfileInput {
+    /// `InstanceProfileName`, required.
+    pub instance_profile_name: String,
+}
+
+static GET_INSTANCE_PROFILE_INPUT: Structure = Structure {
+    name: "GetInstanceProfileInput",
+    members: &[Member {
+        name: "InstanceProfileName",
+        query_name: "InstanceProfileName",
+        xml_name: "InstanceProfileName",
+        required: true,
+        sensitive: false,
+        shape: Shape::String,
+        limits: Limits { min: Some(1), max: Some(128), values: &[] },
+    }],
+};
+
+impl Value for GetInstanceProfileInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(GetInstanceProfileInput { instance_profile_name: fields.take(0)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &GET_INSTANCE_PROFILE_INPUT.members[0], &self.instance_profile_name);
+
+        out.end_structure();
+    }
+}
+
+/// What GetInstanceProfile answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GetInstanceProfileOutput {
+    /// `InstanceProfile`, required.
+    pub instance_profile: InstanceProfile,
+}
+
+static GET_INSTANCE_PROFILE_OUTPUT: Structure = Structure {
+    name: "GetInstanceProfileOutput",
+    members: &[Member {
+        name: "InstanceProfile",
+        query_name: "InstanceProfile",
+        xml_name: "InstanceProfile",
+        required: true,
+        sensitive: false,
+        shape: Shape::Structure(&INSTANCE_PROFILE),
+        limits: Limits::NONE,
+    }],
+};
+
+impl Value for GetInstanceProfileOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(GetInstanceProfileOutput { instance_profile: fields.take(0)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &GET_INSTANCE_PROFILE_OUTPUT.members[0], &self.instance_profile);
+
+        out.end_structure();
+    }
+}
+
+/// What GetPolicy takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GetPolicyInput {
+    /// `PolicyArn`, required.
+    pub policy_arn: String,
+}
+
+static GET_POLICY_INPUT: Structure = Structure {
+    name: "GetPolicyInput",
+    members: &[Member {
+        name: "PolicyArn",
+        query_name: "PolicyArn",
+        xml_name: "PolicyArn",
+        required: true,
+        sensitive: false,
+        shape: Shape::String,
+        limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+    }],
+};
+
+impl Value for GetPolicyInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(GetPolicyInput { policy_arn: fields.take(0)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &GET_POLICY_INPUT.members[0], &self.policy_arn);
+
+        out.end_structure();
+    }
+}
+
+/// What GetPolicy answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GetPolicyOutput {
+    /// `Policy`.
+    pub policy: Option<Policy>,
+}
+
+static GET_POLICY_OUTPUT: Structure = Structure {
+    name: "GetPolicyOutput",
+    members: &[Member {
+        name: "Policy",
+        query_name: "Policy",
+        xml_name: "Policy",
+        required: false,
+        sensitive: false,
+        shape: Shape::Structure(&POLICY),
+        limits: Limits::NONE,
+    }],
+};
+
+impl Value for GetPolicyOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(GetPolicyOutput { policy: fields.take(0)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &GET_POLICY_OUTPUT.members[0], &self.policy);
+
+        out.end_structure();
+    }
+}
+
+/// What GetPolicyVersion takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GetPolicyVersionInput {
+    /// `PolicyArn`, required.
+    pub policy_arn: String,
+    /// `VersionId`, required.
+    pub version_id: String,
+}
+
+static GET_POLICY_VERSION_INPUT: Structure = Structure {
+    name: "GetPolicyVersionInput",
+    members: &[
+        Member {
+            name: "PolicyArn",
+            query_name: "PolicyArn",
+            xml_name: "PolicyArn",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+        },
+        Member {
+            name: "VersionId",
+            query_name: "VersionId",
+            xml_name: "VersionId",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+    ],
+};
+
+impl Value for GetPolicyVersionInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(GetPolicyVersionInput { policy_arn: fields.take(0)?, version_id: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &GET_POLICY_VERSION_INPUT.members[0], &self.policy_arn);
+        write_member(out, &GET_POLICY_VERSION_INPUT.members[1], &self.version_id);
+
+        out.end_structure();
+    }
+}
+
+/// What GetPolicyVersion answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GetPolicyVersionOutput {
+    /// `PolicyVersion`.
+    pub policy_version: Option<PolicyVersion>,
+}
+
+static GET_POLICY_VERSION_OUTPUT: Structure = Structure {
+    name: "GetPolicyVersionOutput",
+    members: &[Member {
+        name: "PolicyVersion",
+        query_name: "PolicyVersion",
+        xml_name: "PolicyVersion",
+        required: false,
+        sensitive: false,
+        shape: Shape::Structure(&POLICY_VERSION),
+        limits: Limits::NONE,
+    }],
+};
+
+impl Value for GetPolicyVersionOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(GetPolicyVersionOutput { policy_version: fields.take(0)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &GET_POLICY_VERSION_OUTPUT.members[0], &self.policy_version);
+
+        out.end_structure();
+    }
+}
+
+/// What GetRole takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GetRoleInput {
+    /// `RoleName`, required.
+    pub role_name: String,
+}
+
+static GET_ROLE_INPUT: Structure = Structure {
+    name: "GetRoleInput",
+    members: &[Member {
+        name: "RoleName",
+        query_name: "RoleName",
+        xml_name: "RoleName",
+        required: true,
+        sensitive: false,
+        shape: Shape::String,
+        limits: Limits { min: Some(1), max: Some(64), values: &[] },
+    }],
+};
+
+impl Value for GetRoleInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(GetRoleInput { role_name: fields.take(0)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &GET_ROLE_INPUT.members[0], &self.role_name);
+
+        out.end_structure();
+    }
+}
+
+/// What GetRole answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GetRoleOutput {
+    /// `Role`, required.
+    pub role: Role,
+}
+
+static GET_ROLE_OUTPUT: Structure = Structure {
+    name: "GetRoleOutput",
+    members: &[Member {
+        name: "Role",
+        query_name: "Role",
+        xml_name: "Role",
+        required: true,
+        sensitive: false,
+        shape: Shape::Structure(&ROLE),
+        limits: Limits::NONE,
+    }],
+};
+
+impl Value for GetRoleOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(GetRoleOutput { role: fields.take(0)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &GET_ROLE_OUTPUT.members[0], &self.role);
+
+        out.end_structure();
+    }
+}
+
+/// What GetRolePolicy takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GetRolePolicyInput {
+    /// `PolicyName`, required.
+    pub policy_name: String,
+    /// `RoleName`, required.
+    pub role_name: String,
+}
+
+static GET_ROLE_POLICY_INPUT: Structure = Structure {
+    name: "GetRolePolicyInput",
+    members: &[
+        Member {
+            name: "PolicyName",
+            query_name: "PolicyName",
+            xml_name: "PolicyName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(128), values: &[] },
+        },
+        Member {
+            name: "RoleName",
+            query_name: "RoleName",
+            xml_name: "RoleName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(64), values: &[] },
+        },
+    ],
+};
+
+impl Value for GetRolePolicyInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(GetRolePolicyInput { policy_name: fields.take(0)?, role_name: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &GET_ROLE_POLICY_INPUT.members[0], &self.policy_name);
+        write_member(out, &GET_ROLE_POLICY_INPUT.members[1], &self.role_name);
+
+        out.end_structure();
+    }
+}
+
+/// What GetRolePolicy answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GetRolePolicyOutput {
+    /// `PolicyDocument`, required.
+    pub policy_document: String,
+    /// `PolicyName`, required.
+    pub policy_name: String,
+    /// `RoleName`, required.
+    pub role_name: String,
+}
+
+static GET_ROLE_POLICY_OUTPUT: Structure = Structure {
+    name: "GetRolePolicyOutput",
+    members: &[
+        Member {
+            name: "PolicyDocument",
+            query_name: "PolicyDocument",
+            xml_name: "PolicyDocument",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(131072), values: &[] },
+        },
+        Member {
+            name: "PolicyName",
+            query_name: "PolicyName",
+            xml_name: "PolicyName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(128), values: &[] },
+        },
+        Member {
+            name: "RoleName",
+            query_name: "RoleName",
+            xml_name: "RoleName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(64), values: &[] },
+        },
+    ],
+};
+
+impl Value for GetRolePolicyOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(GetRolePolicyOutput {
+            policy_document: fields.take(0)?,
+            policy_name: fields.take(1)?,
+            role_name: fields.take(2)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &GET_ROLE_POLICY_OUTPUT.members[0], &self.policy_document);
+        write_member(out, &GET_ROLE_POLICY_OUTPUT.members[1], &self.policy_name);
+        write_member(out, &GET_ROLE_POLICY_OUTPUT.members[2], &self.role_name);
 
         out.end_structure();
     }
@@ -337,6 +2342,1647 @@ impl Value for GetServerCertificateOutput {
     fn write(&self, _: &Shape, out: &mut dyn Writer) {
         out.begin_structure();
         write_member(out, &GET_SERVER_CERTIFICATE_OUTPUT.members[0], &self.server_certificate);
+
+        out.end_structure();
+    }
+}
+
+/// AWS's `InstanceProfile`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InstanceProfile {
+    /// `Arn`, required.
+    pub arn: String,
+    /// `CreateDate`, required.
+    pub create_date: EpochMs,
+    /// `InstanceProfileId`, required.
+    pub instance_profile_id: String,
+    /// `InstanceProfileName`, required.
+    pub instance_profile_name: String,
+    /// `Path`, required.
+    pub path: String,
+    /// `Roles`, required.
+    pub roles: Vec<Role>,
+    /// `Tags`; empty when absent.
+    pub tags: Vec<Tag>,
+}
+
+static INSTANCE_PROFILE: Structure = Structure {
+    name: "InstanceProfile",
+    members: &[
+        Member {
+            name: "Arn",
+            query_name: "Arn",
+            xml_name: "Arn",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+        },
+        Member {
+            name: "CreateDate",
+            query_name: "CreateDate",
+            xml_name: "CreateDate",
+            required: true,
+            sensitive: false,
+            shape: Shape::Timestamp,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "InstanceProfileId",
+            query_name: "InstanceProfileId",
+            xml_name: "InstanceProfileId",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(16), max: Some(128), values: &[] },
+        },
+        Member {
+            name: "InstanceProfileName",
+            query_name: "InstanceProfileName",
+            xml_name: "InstanceProfileName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(128), values: &[] },
+        },
+        Member {
+            name: "Path",
+            query_name: "Path",
+            xml_name: "Path",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(512), values: &[] },
+        },
+        Member {
+            name: "Roles",
+            query_name: "Roles",
+            xml_name: "Roles",
+            required: true,
+            sensitive: false,
+            shape: Shape::List(&List { item: Shape::Structure(&ROLE), item_name: Some("member"), written_empty: true }),
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Tags",
+            query_name: "Tags",
+            xml_name: "Tags",
+            required: false,
+            sensitive: false,
+            shape: Shape::List(&List { item: Shape::Structure(&TAG), item_name: Some("member"), written_empty: false }),
+            limits: Limits { min: None, max: Some(50), values: &[] },
+        },
+    ],
+};
+
+impl Value for InstanceProfile {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(InstanceProfile {
+            arn: fields.take(0)?,
+            create_date: fields.take(1)?,
+            instance_profile_id: fields.take(2)?,
+            instance_profile_name: fields.take(3)?,
+            path: fields.take(4)?,
+            roles: fields.take(5)?,
+            tags: fields.take(6)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &INSTANCE_PROFILE.members[0], &self.arn);
+        write_member(out, &INSTANCE_PROFILE.members[1], &self.create_date);
+        write_member(out, &INSTANCE_PROFILE.members[2], &self.instance_profile_id);
+        write_member(out, &INSTANCE_PROFILE.members[3], &self.instance_profile_name);
+        write_member(out, &INSTANCE_PROFILE.members[4], &self.path);
+        write_member(out, &INSTANCE_PROFILE.members[5], &self.roles);
+        write_member(out, &INSTANCE_PROFILE.members[6], &self.tags);
+
+        out.end_structure();
+    }
+}
+
+/// What ListAttachedRolePolicies takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListAttachedRolePoliciesInput {
+    /// `Marker`.
+    pub marker: Option<String>,
+    /// `MaxItems`.
+    pub max_items: Option<i32>,
+    /// `PathPrefix`.
+    pub path_prefix: Option<String>,
+    /// `RoleName`, required.
+    pub role_name: String,
+}
+
+static LIST_ATTACHED_ROLE_POLICIES_INPUT: Structure = Structure {
+    name: "ListAttachedRolePoliciesInput",
+    members: &[
+        Member {
+            name: "Marker",
+            query_name: "Marker",
+            xml_name: "Marker",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(320), values: &[] },
+        },
+        Member {
+            name: "MaxItems",
+            query_name: "MaxItems",
+            xml_name: "MaxItems",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits { min: Some(1), max: Some(1000), values: &[] },
+        },
+        Member {
+            name: "PathPrefix",
+            query_name: "PathPrefix",
+            xml_name: "PathPrefix",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(512), values: &[] },
+        },
+        Member {
+            name: "RoleName",
+            query_name: "RoleName",
+            xml_name: "RoleName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(64), values: &[] },
+        },
+    ],
+};
+
+impl Value for ListAttachedRolePoliciesInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ListAttachedRolePoliciesInput {
+            marker: fields.take(0)?,
+            max_items: fields.take(1)?,
+            path_prefix: fields.take(2)?,
+            role_name: fields.take(3)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &LIST_ATTACHED_ROLE_POLICIES_INPUT.members[0], &self.marker);
+        write_member(out, &LIST_ATTACHED_ROLE_POLICIES_INPUT.members[1], &self.max_items);
+        write_member(out, &LIST_ATTACHED_ROLE_POLICIES_INPUT.members[2], &self.path_prefix);
+        write_member(out, &LIST_ATTACHED_ROLE_POLICIES_INPUT.members[3], &self.role_name);
+
+        out.end_structure();
+    }
+}
+
+/// What ListAttachedRolePolicies answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListAttachedRolePoliciesOutput {
+    /// `AttachedPolicies`; empty when absent.
+    pub attached_policies: Vec<AttachedPolicy>,
+    /// `IsTruncated`.
+    pub is_truncated: Option<bool>,
+    /// `Marker`.
+    pub marker: Option<String>,
+}
+
+static LIST_ATTACHED_ROLE_POLICIES_OUTPUT: Structure = Structure {
+    name: "ListAttachedRolePoliciesOutput",
+    members: &[
+        Member {
+            name: "AttachedPolicies",
+            query_name: "AttachedPolicies",
+            xml_name: "AttachedPolicies",
+            required: false,
+            sensitive: false,
+            shape: Shape::List(&List {
+                item: Shape::Structure(&ATTACHED_POLICY),
+                item_name: Some("member"),
+                written_empty: true,
+            }),
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "IsTruncated",
+            query_name: "IsTruncated",
+            xml_name: "IsTruncated",
+            required: false,
+            sensitive: false,
+            shape: Shape::Boolean,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Marker",
+            query_name: "Marker",
+            xml_name: "Marker",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+    ],
+};
+
+impl Value for ListAttachedRolePoliciesOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ListAttachedRolePoliciesOutput {
+            attached_policies: fields.take(0)?,
+            is_truncated: fields.take(1)?,
+            marker: fields.take(2)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &LIST_ATTACHED_ROLE_POLICIES_OUTPUT.members[0], &self.attached_policies);
+        write_member(out, &LIST_ATTACHED_ROLE_POLICIES_OUTPUT.members[1], &self.is_truncated);
+        write_member(out, &LIST_ATTACHED_ROLE_POLICIES_OUTPUT.members[2], &self.marker);
+
+        out.end_structure();
+    }
+}
+
+/// What ListEntitiesForPolicy takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListEntitiesForPolicyInput {
+    /// `EntityFilter`.
+    pub entity_filter: Option<String>,
+    /// `Marker`.
+    pub marker: Option<String>,
+    /// `MaxItems`.
+    pub max_items: Option<i32>,
+    /// `PathPrefix`.
+    pub path_prefix: Option<String>,
+    /// `PolicyArn`, required.
+    pub policy_arn: String,
+    /// `PolicyUsageFilter`.
+    pub policy_usage_filter: Option<String>,
+}
+
+static LIST_ENTITIES_FOR_POLICY_INPUT: Structure = Structure {
+    name: "ListEntitiesForPolicyInput",
+    members: &[
+        Member {
+            name: "EntityFilter",
+            query_name: "EntityFilter",
+            xml_name: "EntityFilter",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits {
+                min: None,
+                max: None,
+                values: &["User", "Role", "Group", "LocalManagedPolicy", "AWSManagedPolicy"],
+            },
+        },
+        Member {
+            name: "Marker",
+            query_name: "Marker",
+            xml_name: "Marker",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(320), values: &[] },
+        },
+        Member {
+            name: "MaxItems",
+            query_name: "MaxItems",
+            xml_name: "MaxItems",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits { min: Some(1), max: Some(1000), values: &[] },
+        },
+        Member {
+            name: "PathPrefix",
+            query_name: "PathPrefix",
+            xml_name: "PathPrefix",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(512), values: &[] },
+        },
+        Member {
+            name: "PolicyArn",
+            query_name: "PolicyArn",
+            xml_name: "PolicyArn",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+        },
+        Member {
+            name: "PolicyUsageFilter",
+            query_name: "PolicyUsageFilter",
+            xml_name: "PolicyUsageFilter",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: None, max: None, values: &["PermissionsPolicy", "PermissionsBoundary"] },
+        },
+    ],
+};
+
+impl Value for ListEntitiesForPolicyInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ListEntitiesForPolicyInput {
+            entity_filter: fields.take(0)?,
+            marker: fields.take(1)?,
+            max_items: fields.take(2)?,
+            path_prefix: fields.take(3)?,
+            policy_arn: fields.take(4)?,
+            policy_usage_filter: fields.take(5)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &LIST_ENTITIES_FOR_POLICY_INPUT.members[0], &self.entity_filter);
+        write_member(out, &LIST_ENTITIES_FOR_POLICY_INPUT.members[1], &self.marker);
+        write_member(out, &LIST_ENTITIES_FOR_POLICY_INPUT.members[2], &self.max_items);
+        write_member(out, &LIST_ENTITIES_FOR_POLICY_INPUT.members[3], &self.path_prefix);
+        write_member(out, &LIST_ENTITIES_FOR_POLICY_INPUT.members[4], &self.policy_arn);
+        write_member(out, &LIST_ENTITIES_FOR_POLICY_INPUT.members[5], &self.policy_usage_filter);
+
+        out.end_structure();
+    }
+}
+
+/// What ListEntitiesForPolicy answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListEntitiesForPolicyOutput {
+    /// `IsTruncated`.
+    pub is_truncated: Option<bool>,
+    /// `Marker`.
+    pub marker: Option<String>,
+    /// `PolicyGroups`; empty when absent.
+    pub policy_groups: Vec<PolicyGroup>,
+    /// `PolicyRoles`; empty when absent.
+    pub policy_roles: Vec<PolicyRole>,
+    /// `PolicyUsers`; empty when absent.
+    pub policy_users: Vec<PolicyUser>,
+}
+
+static LIST_ENTITIES_FOR_POLICY_OUTPUT: Structure = Structure {
+    name: "ListEntitiesForPolicyOutput",
+    members: &[
+        Member {
+            name: "IsTruncated",
+            query_name: "IsTruncated",
+            xml_name: "IsTruncated",
+            required: false,
+            sensitive: false,
+            shape: Shape::Boolean,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Marker",
+            query_name: "Marker",
+            xml_name: "Marker",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "PolicyGroups",
+            query_name: "PolicyGroups",
+            xml_name: "PolicyGroups",
+            required: false,
+            sensitive: false,
+            shape: Shape::List(&List {
+                item: Shape::Structure(&POLICY_GROUP),
+                item_name: Some("member"),
+                written_empty: true,
+            }),
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "PolicyRoles",
+            query_name: "PolicyRoles",
+            xml_name: "PolicyRoles",
+            required: false,
+            sensitive: false,
+            shape: Shape::List(&List {
+                item: Shape::Structure(&POLICY_ROLE),
+                item_name: Some("member"),
+                written_empty: true,
+            }),
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "PolicyUsers",
+            query_name: "PolicyUsers",
+            xml_name: "PolicyUsers",
+            required: false,
+            sensitive: false,
+            shape: Shape::List(&List {
+                item: Shape::Structure(&POLICY_USER),
+                item_name: Some("member"),
+                written_empty: true,
+            }),
+            limits: Limits::NONE,
+        },
+    ],
+};
+
+impl Value for ListEntitiesForPolicyOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ListEntitiesForPolicyOutput {
+            is_truncated: fields.take(0)?,
+            marker: fields.take(1)?,
+            policy_groups: fields.take(2)?,
+            policy_roles: fields.take(3)?,
+            policy_users: fields.take(4)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &LIST_ENTITIES_FOR_POLICY_OUTPUT.members[0], &self.is_truncated);
+        write_member(out, &LIST_ENTITIES_FOR_POLICY_OUTPUT.members[1], &self.marker);
+        write_member(out, &LIST_ENTITIES_FOR_POLICY_OUTPUT.members[2], &self.policy_groups);
+        write_member(out, &LIST_ENTITIES_FOR_POLICY_OUTPUT.members[3], &self.policy_roles);
+        write_member(out, &LIST_ENTITIES_FOR_POLICY_OUTPUT.members[4], &self.policy_users);
+
+        out.end_structure();
+    }
+}
+
+/// What ListInstanceProfileTags takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListInstanceProfileTagsInput {
+    /// `InstanceProfileName`, required.
+    pub instance_profile_name: String,
+    /// `Marker`.
+    pub marker: Option<String>,
+    /// `MaxItems`.
+    pub max_items: Option<i32>,
+}
+
+static LIST_INSTANCE_PROFILE_TAGS_INPUT: Structure = Structure {
+    name: "ListInstanceProfileTagsInput",
+    members: &[
+        Member {
+            name: "InstanceProfileName",
+            query_name: "InstanceProfileName",
+            xml_name: "InstanceProfileName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(128), values: &[] },
+        },
+        Member {
+            name: "Marker",
+            query_name: "Marker",
+            xml_name: "Marker",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(320), values: &[] },
+        },
+        Member {
+            name: "MaxItems",
+            query_name: "MaxItems",
+            xml_name: "MaxItems",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits { min: Some(1), max: Some(1000), values: &[] },
+        },
+    ],
+};
+
+impl Value for ListInstanceProfileTagsInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ListInstanceProfileTagsInput {
+            instance_profile_name: fields.take(0)?,
+            marker: fields.take(1)?,
+            max_items: fields.take(2)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &LIST_INSTANCE_PROFILE_TAGS_INPUT.members[0], &self.instance_profile_name);
+        write_member(out, &LIST_INSTANCE_PROFILE_TAGS_INPUT.members[1], &self.marker);
+        write_member(out, &LIST_INSTANCE_PROFILE_TAGS_INPUT.members[2], &self.max_items);
+
+        out.end_structure();
+    }
+}
+
+/// What ListInstanceProfileTags answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListInstanceProfileTagsOutput {
+    /// `IsTruncated`.
+    pub is_truncated: Option<bool>,
+    /// `Marker`.
+    pub marker: Option<String>,
+    /// `Tags`, required.
+    pub tags: Vec<Tag>,
+}
+
+static LIST_INSTANCE_PROFILE_TAGS_OUTPUT: Structure = Structure {
+    name: "ListInstanceProfileTagsOutput",
+    members: &[
+        Member {
+            name: "IsTruncated",
+            query_name: "IsTruncated",
+            xml_name: "IsTruncated",
+            required: false,
+            sensitive: false,
+            shape: Shape::Boolean,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Marker",
+            query_name: "Marker",
+            xml_name: "Marker",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Tags",
+            query_name: "Tags",
+            xml_name: "Tags",
+            required: true,
+            sensitive: false,
+            shape: Shape::List(&List { item: Shape::Structure(&TAG), item_name: Some("member"), written_empty: true }),
+            limits: Limits { min: None, max: Some(50), values: &[] },
+        },
+    ],
+};
+
+impl Value for ListInstanceProfileTagsOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ListInstanceProfileTagsOutput {
+            is_truncated: fields.take(0)?,
+            marker: fields.take(1)?,
+            tags: fields.take(2)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &LIST_INSTANCE_PROFILE_TAGS_OUTPUT.members[0], &self.is_truncated);
+        write_member(out, &LIST_INSTANCE_PROFILE_TAGS_OUTPUT.members[1], &self.marker);
+        write_member(out, &LIST_INSTANCE_PROFILE_TAGS_OUTPUT.members[2], &self.tags);
+
+        out.end_structure();
+    }
+}
+
+/// What ListInstanceProfilesForRole takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListInstanceProfilesForRoleInput {
+    /// `Marker`.
+    pub marker: Option<String>,
+    /// `MaxItems`.
+    pub max_items: Option<i32>,
+    /// `RoleName`, required.
+    pub role_name: String,
+}
+
+static LIST_INSTANCE_PROFILES_FOR_ROLE_INPUT: Structure = Structure {
+    name: "ListInstanceProfilesForRoleInput",
+    members: &[
+        Member {
+            name: "Marker",
+            query_name: "Marker",
+            xml_name: "Marker",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(320), values: &[] },
+        },
+        Member {
+            name: "MaxItems",
+            query_name: "MaxItems",
+            xml_name: "MaxItems",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits { min: Some(1), max: Some(1000), values: &[] },
+        },
+        Member {
+            name: "RoleName",
+            query_name: "RoleName",
+            xml_name: "RoleName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(64), values: &[] },
+        },
+    ],
+};
+
+impl Value for ListInstanceProfilesForRoleInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ListInstanceProfilesForRoleInput {
+            marker: fields.take(0)?,
+            max_items: fields.take(1)?,
+            role_name: fields.take(2)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &LIST_INSTANCE_PROFILES_FOR_ROLE_INPUT.members[0], &self.marker);
+        write_member(out, &LIST_INSTANCE_PROFILES_FOR_ROLE_INPUT.members[1], &self.max_items);
+        write_member(out, &LIST_INSTANCE_PROFILES_FOR_ROLE_INPUT.members[2], &self.role_name);
+
+        out.end_structure();
+    }
+}
+
+/// What ListInstanceProfilesForRole answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListInstanceProfilesForRoleOutput {
+    /// `InstanceProfiles`, required.
+    pub instance_profiles: Vec<InstanceProfile>,
+    /// `IsTruncated`.
+    pub is_truncated: Option<bool>,
+    /// `Marker`.
+    pub marker: Option<String>,
+}
+
+static LIST_INSTANCE_PROFILES_FOR_ROLE_OUTPUT: Structure = Structure {
+    name: "ListInstanceProfilesForRoleOutput",
+    members: &[
+        Member {
+            name: "InstanceProfiles",
+            query_name: "InstanceProfiles",
+            xml_name: "InstanceProfiles",
+            required: true,
+            sensitive: false,
+            shape: Shape::List(&List {
+                item: Shape::Structure(&INSTANCE_PROFILE),
+                item_name: Some("member"),
+                written_empty: true,
+            }),
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "IsTruncated",
+            query_name: "IsTruncated",
+            xml_name: "IsTruncated",
+            required: false,
+            sensitive: false,
+            shape: Shape::Boolean,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Marker",
+            query_name: "Marker",
+            xml_name: "Marker",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+    ],
+};
+
+impl Value for ListInstanceProfilesForRoleOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ListInstanceProfilesForRoleOutput {
+            instance_profiles: fields.take(0)?,
+            is_truncated: fields.take(1)?,
+            marker: fields.take(2)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &LIST_INSTANCE_PROFILES_FOR_ROLE_OUTPUT.members[0], &self.instance_profiles);
+        write_member(out, &LIST_INSTANCE_PROFILES_FOR_ROLE_OUTPUT.members[1], &self.is_truncated);
+        write_member(out, &LIST_INSTANCE_PROFILES_FOR_ROLE_OUTPUT.members[2], &self.marker);
+
+        out.end_structure();
+    }
+}
+
+/// What ListInstanceProfiles takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListInstanceProfilesInput {
+    /// `Marker`.
+    pub marker: Option<String>,
+    /// `MaxItems`.
+    pub max_items: Option<i32>,
+    /// `PathPrefix`.
+    pub path_prefix: Option<String>,
+}
+
+static LIST_INSTANCE_PROFILES_INPUT: Structure = Structure {
+    name: "ListInstanceProfilesInput",
+    members: &[
+        Member {
+            name: "Marker",
+            query_name: "Marker",
+            xml_name: "Marker",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(320), values: &[] },
+        },
+        Member {
+            name: "MaxItems",
+            query_name: "MaxItems",
+            xml_name: "MaxItems",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits { min: Some(1), max: Some(1000), values: &[] },
+        },
+        Member {
+            name: "PathPrefix",
+            query_name: "PathPrefix",
+            xml_name: "PathPrefix",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(512), values: &[] },
+        },
+    ],
+};
+
+impl Value for ListInstanceProfilesInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ListInstanceProfilesInput {
+            marker: fields.take(0)?,
+            max_items: fields.take(1)?,
+            path_prefix: fields.take(2)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &LIST_INSTANCE_PROFILES_INPUT.members[0], &self.marker);
+        write_member(out, &LIST_INSTANCE_PROFILES_INPUT.members[1], &self.max_items);
+        write_member(out, &LIST_INSTANCE_PROFILES_INPUT.members[2], &self.path_prefix);
+
+        out.end_structure();
+    }
+}
+
+/// What ListInstanceProfiles answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListInstanceProfilesOutput {
+    /// `InstanceProfiles`, required.
+    pub instance_profiles: Vec<InstanceProfile>,
+    /// `IsTruncated`.
+    pub is_truncated: Option<bool>,
+    /// `Marker`.
+    pub marker: Option<String>,
+}
+
+static LIST_INSTANCE_PROFILES_OUTPUT: Structure = Structure {
+    name: "ListInstanceProfilesOutput",
+    members: &[
+        Member {
+            name: "InstanceProfiles",
+            query_name: "InstanceProfiles",
+            xml_name: "InstanceProfiles",
+            required: true,
+            sensitive: false,
+            shape: Shape::List(&List {
+                item: Shape::Structure(&INSTANCE_PROFILE),
+                item_name: Some("member"),
+                written_empty: true,
+            }),
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "IsTruncated",
+            query_name: "IsTruncated",
+            xml_name: "IsTruncated",
+            required: false,
+            sensitive: false,
+            shape: Shape::Boolean,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Marker",
+            query_name: "Marker",
+            xml_name: "Marker",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+    ],
+};
+
+impl Value for ListInstanceProfilesOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ListInstanceProfilesOutput {
+            instance_profiles: fields.take(0)?,
+            is_truncated: fields.take(1)?,
+            marker: fields.take(2)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &LIST_INSTANCE_PROFILES_OUTPUT.members[0], &self.instance_profiles);
+        write_member(out, &LIST_INSTANCE_PROFILES_OUTPUT.members[1], &self.is_truncated);
+        write_member(out, &LIST_INSTANCE_PROFILES_OUTPUT.members[2], &self.marker);
+
+        out.end_structure();
+    }
+}
+
+/// What ListPolicies takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListPoliciesInput {
+    /// `Marker`.
+    pub marker: Option<String>,
+    /// `MaxItems`.
+    pub max_items: Option<i32>,
+    /// `OnlyAttached`.
+    pub only_attached: Option<bool>,
+    /// `PathPrefix`.
+    pub path_prefix: Option<String>,
+    /// `PolicyUsageFilter`.
+    pub policy_usage_filter: Option<String>,
+    /// `Scope`.
+    pub scope: Option<String>,
+}
+
+static LIST_POLICIES_INPUT: Structure = Structure {
+    name: "ListPoliciesInput",
+    members: &[
+        Member {
+            name: "Marker",
+            query_name: "Marker",
+            xml_name: "Marker",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(320), values: &[] },
+        },
+        Member {
+            name: "MaxItems",
+            query_name: "MaxItems",
+            xml_name: "MaxItems",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits { min: Some(1), max: Some(1000), values: &[] },
+        },
+        Member {
+            name: "OnlyAttached",
+            query_name: "OnlyAttached",
+            xml_name: "OnlyAttached",
+            required: false,
+            sensitive: false,
+            shape: Shape::Boolean,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "PathPrefix",
+            query_name: "PathPrefix",
+            xml_name: "PathPrefix",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(512), values: &[] },
+        },
+        Member {
+            name: "PolicyUsageFilter",
+            query_name: "PolicyUsageFilter",
+            xml_name: "PolicyUsageFilter",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: None, max: None, values: &["PermissionsPolicy", "PermissionsBoundary"] },
+        },
+        Member {
+            name: "Scope",
+            query_name: "Scope",
+            xml_name: "Scope",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: None, max: None, values: &["All", "AWS", "Local"] },
+        },
+    ],
+};
+
+impl Value for ListPoliciesInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ListPoliciesInput {
+            marker: fields.take(0)?,
+            max_items: fields.take(1)?,
+            only_attached: fields.take(2)?,
+            path_prefix: fields.take(3)?,
+            policy_usage_filter: fields.take(4)?,
+            scope: fields.take(5)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &LIST_POLICIES_INPUT.members[0], &self.marker);
+        write_member(out, &LIST_POLICIES_INPUT.members[1], &self.max_items);
+        write_member(out, &LIST_POLICIES_INPUT.members[2], &self.only_attached);
+        write_member(out, &LIST_POLICIES_INPUT.members[3], &self.path_prefix);
+        write_member(out, &LIST_POLICIES_INPUT.members[4], &self.policy_usage_filter);
+        write_member(out, &LIST_POLICIES_INPUT.members[5], &self.scope);
+
+        out.end_structure();
+    }
+}
+
+/// What ListPolicies answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListPoliciesOutput {
+    /// `IsTruncated`.
+    pub is_truncated: Option<bool>,
+    /// `Marker`.
+    pub marker: Option<String>,
+    /// `Policies`; empty when absent.
+    pub policies: Vec<Policy>,
+}
+
+static LIST_POLICIES_OUTPUT: Structure = Structure {
+    name: "ListPoliciesOutput",
+    members: &[
+        Member {
+            name: "IsTruncated",
+            query_name: "IsTruncated",
+            xml_name: "IsTruncated",
+            required: false,
+            sensitive: false,
+            shape: Shape::Boolean,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Marker",
+            query_name: "Marker",
+            xml_name: "Marker",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Policies",
+            query_name: "Policies",
+            xml_name: "Policies",
+            required: false,
+            sensitive: false,
+            shape: Shape::List(&List {
+                item: Shape::Structure(&POLICY),
+                item_name: Some("member"),
+                written_empty: true,
+            }),
+            limits: Limits::NONE,
+        },
+    ],
+};
+
+impl Value for ListPoliciesOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ListPoliciesOutput { is_truncated: fields.take(0)?, marker: fields.take(1)?, policies: fields.take(2)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &LIST_POLICIES_OUTPUT.members[0], &self.is_truncated);
+        write_member(out, &LIST_POLICIES_OUTPUT.members[1], &self.marker);
+        write_member(out, &LIST_POLICIES_OUTPUT.members[2], &self.policies);
+
+        out.end_structure();
+    }
+}
+
+/// What ListPolicyTags takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListPolicyTagsInput {
+    /// `Marker`.
+    pub marker: Option<String>,
+    /// `MaxItems`.
+    pub max_items: Option<i32>,
+    /// `PolicyArn`, required.
+    pub policy_arn: String,
+}
+
+static LIST_POLICY_TAGS_INPUT: Structure = Structure {
+    name: "ListPolicyTagsInput",
+    members: &[
+        Member {
+            name: "Marker",
+            query_name: "Marker",
+            xml_name: "Marker",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(320), values: &[] },
+        },
+        Member {
+            name: "MaxItems",
+            query_name: "MaxItems",
+            xml_name: "MaxItems",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits { min: Some(1), max: Some(1000), values: &[] },
+        },
+        Member {
+            name: "PolicyArn",
+            query_name: "PolicyArn",
+            xml_name: "PolicyArn",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+        },
+    ],
+};
+
+impl Value for ListPolicyTagsInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ListPolicyTagsInput { marker: fields.take(0)?, max_items: fields.take(1)?, policy_arn: fields.take(2)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &LIST_POLICY_TAGS_INPUT.members[0], &self.marker);
+        write_member(out, &LIST_POLICY_TAGS_INPUT.members[1], &self.max_items);
+        write_member(out, &LIST_POLICY_TAGS_INPUT.members[2], &self.policy_arn);
+
+        out.end_structure();
+    }
+}
+
+/// What ListPolicyTags answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListPolicyTagsOutput {
+    /// `IsTruncated`.
+    pub is_truncated: Option<bool>,
+    /// `Marker`.
+    pub marker: Option<String>,
+    /// `Tags`, required.
+    pub tags: Vec<Tag>,
+}
+
+static LIST_POLICY_TAGS_OUTPUT: Structure = Structure {
+    name: "ListPolicyTagsOutput",
+    members: &[
+        Member {
+            name: "IsTruncated",
+            query_name: "IsTruncated",
+            xml_name: "IsTruncated",
+            required: false,
+            sensitive: false,
+            shape: Shape::Boolean,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Marker",
+            query_name: "Marker",
+            xml_name: "Marker",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Tags",
+            query_name: "Tags",
+            xml_name: "Tags",
+            required: true,
+            sensitive: false,
+            shape: Shape::List(&List { item: Shape::Structure(&TAG), item_name: Some("member"), written_empty: true }),
+            limits: Limits { min: None, max: Some(50), values: &[] },
+        },
+    ],
+};
+
+impl Value for ListPolicyTagsOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ListPolicyTagsOutput { is_truncated: fields.take(0)?, marker: fields.take(1)?, tags: fields.take(2)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &LIST_POLICY_TAGS_OUTPUT.members[0], &self.is_truncated);
+        write_member(out, &LIST_POLICY_TAGS_OUTPUT.members[1], &self.marker);
+        write_member(out, &LIST_POLICY_TAGS_OUTPUT.members[2], &self.tags);
+
+        out.end_structure();
+    }
+}
+
+/// What ListPolicyVersions takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListPolicyVersionsInput {
+    /// `Marker`.
+    pub marker: Option<String>,
+    /// `MaxItems`.
+    pub max_items: Option<i32>,
+    /// `PolicyArn`, required.
+    pub policy_arn: String,
+}
+
+static LIST_POLICY_VERSIONS_INPUT: Structure = Structure {
+    name: "ListPolicyVersionsInput",
+    members: &[
+        Member {
+            name: "Marker",
+            query_name: "Marker",
+            xml_name: "Marker",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(320), values: &[] },
+        },
+        Member {
+            name: "MaxItems",
+            query_name: "MaxItems",
+            xml_name: "MaxItems",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits { min: Some(1), max: Some(1000), values: &[] },
+        },
+        Member {
+            name: "PolicyArn",
+            query_name: "PolicyArn",
+            xml_name: "PolicyArn",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+        },
+    ],
+};
+
+impl Value for ListPolicyVersionsInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ListPolicyVersionsInput { marker: fields.take(0)?, max_items: fields.take(1)?, policy_arn: fields.take(2)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &LIST_POLICY_VERSIONS_INPUT.members[0], &self.marker);
+        write_member(out, &LIST_POLICY_VERSIONS_INPUT.members[1], &self.max_items);
+        write_member(out, &LIST_POLICY_VERSIONS_INPUT.members[2], &self.policy_arn);
+
+        out.end_structure();
+    }
+}
+
+/// What ListPolicyVersions answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListPolicyVersionsOutput {
+    /// `IsTruncated`.
+    pub is_truncated: Option<bool>,
+    /// `Marker`.
+    pub marker: Option<String>,
+    /// `Versions`; empty when absent.
+    pub versions: Vec<PolicyVersion>,
+}
+
+static LIST_POLICY_VERSIONS_OUTPUT: Structure = Structure {
+    name: "ListPolicyVersionsOutput",
+    members: &[
+        Member {
+            name: "IsTruncated",
+            query_name: "IsTruncated",
+            xml_name: "IsTruncated",
+            required: false,
+            sensitive: false,
+            shape: Shape::Boolean,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Marker",
+            query_name: "Marker",
+            xml_name: "Marker",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Versions",
+            query_name: "Versions",
+            xml_name: "Versions",
+            required: false,
+            sensitive: false,
+            shape: Shape::List(&List {
+                item: Shape::Structure(&POLICY_VERSION),
+                item_name: Some("member"),
+                written_empty: true,
+            }),
+            limits: Limits::NONE,
+        },
+    ],
+};
+
+impl Value for ListPolicyVersionsOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ListPolicyVersionsOutput {
+            is_truncated: fields.take(0)?,
+            marker: fields.take(1)?,
+            versions: fields.take(2)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &LIST_POLICY_VERSIONS_OUTPUT.members[0], &self.is_truncated);
+        write_member(out, &LIST_POLICY_VERSIONS_OUTPUT.members[1], &self.marker);
+        write_member(out, &LIST_POLICY_VERSIONS_OUTPUT.members[2], &self.versions);
+
+        out.end_structure();
+    }
+}
+
+/// What ListRolePolicies takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListRolePoliciesInput {
+    /// `Marker`.
+    pub marker: Option<String>,
+    /// `MaxItems`.
+    pub max_items: Option<i32>,
+    /// `RoleName`, required.
+    pub role_name: String,
+}
+
+static LIST_ROLE_POLICIES_INPUT: Structure = Structure {
+    name: "ListRolePoliciesInput",
+    members: &[
+        Member {
+            name: "Marker",
+            query_name: "Marker",
+            xml_name: "Marker",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(320), values: &[] },
+        },
+        Member {
+            name: "MaxItems",
+            query_name: "MaxItems",
+            xml_name: "MaxItems",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits { min: Some(1), max: Some(1000), values: &[] },
+        },
+        Member {
+            name: "RoleName",
+            query_name: "RoleName",
+            xml_name: "RoleName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(64), values: &[] },
+        },
+    ],
+};
+
+impl Value for ListRolePoliciesInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ListRolePoliciesInput { marker: fields.take(0)?, max_items: fields.take(1)?, role_name: fields.take(2)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &LIST_ROLE_POLICIES_INPUT.members[0], &self.marker);
+        write_member(out, &LIST_ROLE_POLICIES_INPUT.members[1], &self.max_items);
+        write_member(out, &LIST_ROLE_POLICIES_INPUT.members[2], &self.role_name);
+
+        out.end_structure();
+    }
+}
+
+/// What ListRolePolicies answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListRolePoliciesOutput {
+    /// `IsTruncated`.
+    pub is_truncated: Option<bool>,
+    /// `Marker`.
+    pub marker: Option<String>,
+    /// `PolicyNames`, required.
+    pub policy_names: Vec<String>,
+}
+
+static LIST_ROLE_POLICIES_OUTPUT: Structure = Structure {
+    name: "ListRolePoliciesOutput",
+    members: &[
+        Member {
+            name: "IsTruncated",
+            query_name: "IsTruncated",
+            xml_name: "IsTruncated",
+            required: false,
+            sensitive: false,
+            shape: Shape::Boolean,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Marker",
+            query_name: "Marker",
+            xml_name: "Marker",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "PolicyNames",
+            query_name: "PolicyNames",
+            xml_name: "PolicyNames",
+            required: true,
+            sensitive: false,
+            shape: Shape::List(&List { item: Shape::String, item_name: Some("member"), written_empty: true }),
+            limits: Limits::NONE,
+        },
+    ],
+};
+
+impl Value for ListRolePoliciesOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ListRolePoliciesOutput {
+            is_truncated: fields.take(0)?,
+            marker: fields.take(1)?,
+            policy_names: fields.take(2)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &LIST_ROLE_POLICIES_OUTPUT.members[0], &self.is_truncated);
+        write_member(out, &LIST_ROLE_POLICIES_OUTPUT.members[1], &self.marker);
+        write_member(out, &LIST_ROLE_POLICIES_OUTPUT.members[2], &self.policy_names);
+
+        out.end_structure();
+    }
+}
+
+/// What ListRoleTags takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListRoleTagsInput {
+    /// `Marker`.
+    pub marker: Option<String>,
+    /// `MaxItems`.
+    pub max_items: Option<i32>,
+    /// `RoleName`, required.
+    pub role_name: String,
+}
+
+static LIST_ROLE_TAGS_INPUT: Structure = Structure {
+    name: "ListRoleTagsInput",
+    members: &[
+        Member {
+            name: "Marker",
+            query_name: "Marker",
+            xml_name: "Marker",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(320), values: &[] },
+        },
+        Member {
+            name: "MaxItems",
+            query_name: "MaxItems",
+            xml_name: "MaxItems",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits { min: Some(1), max: Some(1000), values: &[] },
+        },
+        Member {
+            name: "RoleName",
+            query_name: "RoleName",
+            xml_name: "RoleName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(64), values: &[] },
+        },
+    ],
+};
+
+impl Value for ListRoleTagsInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ListRoleTagsInput { marker: fields.take(0)?, max_items: fields.take(1)?, role_name: fields.take(2)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &LIST_ROLE_TAGS_INPUT.members[0], &self.marker);
+        write_member(out, &LIST_ROLE_TAGS_INPUT.members[1], &self.max_items);
+        write_member(out, &LIST_ROLE_TAGS_INPUT.members[2], &self.role_name);
+
+        out.end_structure();
+    }
+}
+
+/// What ListRoleTags answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListRoleTagsOutput {
+    /// `IsTruncated`.
+    pub is_truncated: Option<bool>,
+    /// `Marker`.
+    pub marker: Option<String>,
+    /// `Tags`, required.
+    pub tags: Vec<Tag>,
+}
+
+static LIST_ROLE_TAGS_OUTPUT: Structure = Structure {
+    name: "ListRoleTagsOutput",
+    members: &[
+        Member {
+            name: "IsTruncated",
+            query_name: "IsTruncated",
+            xml_name: "IsTruncated",
+            required: false,
+            sensitive: false,
+            shape: Shape::Boolean,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Marker",
+            query_name: "Marker",
+            xml_name: "Marker",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Tags",
+            query_name: "Tags",
+            xml_name: "Tags",
+            required: true,
+            sensitive: false,
+            shape: Shape::List(&List { item: Shape::Structure(&TAG), item_name: Some("member"), written_empty: true }),
+            limits: Limits { min: None, max: Some(50), values: &[] },
+        },
+    ],
+};
+
+impl Value for ListRoleTagsOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ListRoleTagsOutput { is_truncated: fields.take(0)?, marker: fields.take(1)?, tags: fields.take(2)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &LIST_ROLE_TAGS_OUTPUT.members[0], &self.is_truncated);
+        write_member(out, &LIST_ROLE_TAGS_OUTPUT.members[1], &self.marker);
+        write_member(out, &LIST_ROLE_TAGS_OUTPUT.members[2], &self.tags);
+
+        out.end_structure();
+    }
+}
+
+/// What ListRoles takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListRolesInput {
+    /// `Marker`.
+    pub marker: Option<String>,
+    /// `MaxItems`.
+    pub max_items: Option<i32>,
+    /// `PathPrefix`.
+    pub path_prefix: Option<String>,
+}
+
+static LIST_ROLES_INPUT: Structure = Structure {
+    name: "ListRolesInput",
+    members: &[
+        Member {
+            name: "Marker",
+            query_name: "Marker",
+            xml_name: "Marker",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(320), values: &[] },
+        },
+        Member {
+            name: "MaxItems",
+            query_name: "MaxItems",
+            xml_name: "MaxItems",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits { min: Some(1), max: Some(1000), values: &[] },
+        },
+        Member {
+            name: "PathPrefix",
+            query_name: "PathPrefix",
+            xml_name: "PathPrefix",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(512), values: &[] },
+        },
+    ],
+};
+
+impl Value for ListRolesInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ListRolesInput { marker: fields.take(0)?, max_items: fields.take(1)?, path_prefix: fields.take(2)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &LIST_ROLES_INPUT.members[0], &self.marker);
+        write_member(out, &LIST_ROLES_INPUT.members[1], &self.max_items);
+        write_member(out, &LIST_ROLES_INPUT.members[2], &self.path_prefix);
+
+        out.end_structure();
+    }
+}
+
+/// What ListRoles answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListRolesOutput {
+    /// `IsTruncated`.
+    pub is_truncated: Option<bool>,
+    /// `Marker`.
+    pub marker: Option<String>,
+    /// `Roles`, required.
+    pub roles: Vec<Role>,
+}
+
+static LIST_ROLES_OUTPUT: Structure = Structure {
+    name: "ListRolesOutput",
+    members: &[
+        Member {
+            name: "IsTruncated",
+            query_name: "IsTruncated",
+            xml_name: "IsTruncated",
+            required: false,
+            sensitive: false,
+            shape: Shape::Boolean,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Marker",
+            query_name: "Marker",
+            xml_name: "Marker",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Roles",
+            query_name: "Roles",
+            xml_name: "Roles",
+            required: true,
+            sensitive: false,
+            shape: Shape::List(&List { item: Shape::Structure(&ROLE), item_name: Some("member"), written_empty: true }),
+            limits: Limits::NONE,
+        },
+    ],
+};
+
+impl Value for ListRolesOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ListRolesOutput { is_truncated: fields.take(0)?, marker: fields.take(1)?, roles: fields.take(2)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &LIST_ROLES_OUTPUT.members[0], &self.is_truncated);
+        write_member(out, &LIST_ROLES_OUTPUT.members[1], &self.marker);
+        write_member(out, &LIST_ROLES_OUTPUT.members[2], &self.roles);
 
         out.end_structure();
     }
@@ -602,6 +4248,797 @@ impl Value for ListServerCertificatesOutput {
     }
 }
 
+/// AWS's `Policy`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// `Arn`.
+    pub arn: Option<String>,
+    /// `AttachmentCount`.
+    pub attachment_count: Option<i32>,
+    /// `CreateDate`.
+    pub create_date: Option<EpochMs>,
+    /// `DefaultVersionId`.
+    pub default_version_id: Option<String>,
+    /// `Description`.
+    pub description: Option<String>,
+    /// `IsAttachable`.
+    pub is_attachable: Option<bool>,
+    /// `Path`.
+    pub path: Option<String>,
+    /// `PermissionsBoundaryUsageCount`.
+    pub permissions_boundary_usage_count: Option<i32>,
+    /// `PolicyId`.
+    pub policy_id: Option<String>,
+    /// `PolicyName`.
+    pub policy_name: Option<String>,
+    /// `Tags`; empty when absent.
+    pub tags: Vec<Tag>,
+    /// `UpdateDate`.
+    pub update_date: Option<EpochMs>,
+}
+
+static POLICY: Structure = Structure {
+    name: "Policy",
+    members: &[
+        Member {
+            name: "Arn",
+            query_name: "Arn",
+            xml_name: "Arn",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+        },
+        Member {
+            name: "AttachmentCount",
+            query_name: "AttachmentCount",
+            xml_name: "AttachmentCount",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "CreateDate",
+            query_name: "CreateDate",
+            xml_name: "CreateDate",
+            required: false,
+            sensitive: false,
+            shape: Shape::Timestamp,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "DefaultVersionId",
+            query_name: "DefaultVersionId",
+            xml_name: "DefaultVersionId",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Description",
+            query_name: "Description",
+            xml_name: "Description",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: None, max: Some(1000), values: &[] },
+        },
+        Member {
+            name: "IsAttachable",
+            query_name: "IsAttachable",
+            xml_name: "IsAttachable",
+            required: false,
+            sensitive: false,
+            shape: Shape::Boolean,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Path",
+            query_name: "Path",
+            xml_name: "Path",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(512), values: &[] },
+        },
+        Member {
+            name: "PermissionsBoundaryUsageCount",
+            query_name: "PermissionsBoundaryUsageCount",
+            xml_name: "PermissionsBoundaryUsageCount",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "PolicyId",
+            query_name: "PolicyId",
+            xml_name: "PolicyId",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(16), max: Some(128), values: &[] },
+        },
+        Member {
+            name: "PolicyName",
+            query_name: "PolicyName",
+            xml_name: "PolicyName",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(128), values: &[] },
+        },
+        Member {
+            name: "Tags",
+            query_name: "Tags",
+            xml_name: "Tags",
+            required: false,
+            sensitive: false,
+            shape: Shape::List(&List { item: Shape::Structure(&TAG), item_name: Some("member"), written_empty: false }),
+            limits: Limits { min: None, max: Some(50), values: &[] },
+        },
+        Member {
+            name: "UpdateDate",
+            query_name: "UpdateDate",
+            xml_name: "UpdateDate",
+            required: false,
+            sensitive: false,
+            shape: Shape::Timestamp,
+            limits: Limits::NONE,
+        },
+    ],
+};
+
+impl Value for Policy {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(Policy {
+            arn: fields.take(0)?,
+            attachment_count: fields.take(1)?,
+            create_date: fields.take(2)?,
+            default_version_id: fields.take(3)?,
+            description: fields.take(4)?,
+            is_attachable: fields.take(5)?,
+            path: fields.take(6)?,
+            permissions_boundary_usage_count: fields.take(7)?,
+            policy_id: fields.take(8)?,
+            policy_name: fields.take(9)?,
+            tags: fields.take(10)?,
+            update_date: fields.take(11)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &POLICY.members[0], &self.arn);
+        write_member(out, &POLICY.members[1], &self.attachment_count);
+        write_member(out, &POLICY.members[2], &self.create_date);
+        write_member(out, &POLICY.members[3], &self.default_version_id);
+        write_member(out, &POLICY.members[4], &self.description);
+        write_member(out, &POLICY.members[5], &self.is_attachable);
+        write_member(out, &POLICY.members[6], &self.path);
+        write_member(out, &POLICY.members[7], &self.permissions_boundary_usage_count);
+        write_member(out, &POLICY.members[8], &self.policy_id);
+        write_member(out, &POLICY.members[9], &self.policy_name);
+        write_member(out, &POLICY.members[10], &self.tags);
+        write_member(out, &POLICY.members[11], &self.update_date);
+
+        out.end_structure();
+    }
+}
+
+/// AWS's `PolicyGroup`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyGroup {
+    /// `GroupId`.
+    pub group_id: Option<String>,
+    /// `GroupName`.
+    pub group_name: Option<String>,
+}
+
+static POLICY_GROUP: Structure = Structure {
+    name: "PolicyGroup",
+    members: &[
+        Member {
+            name: "GroupId",
+            query_name: "GroupId",
+            xml_name: "GroupId",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(16), max: Some(128), values: &[] },
+        },
+        Member {
+            name: "GroupName",
+            query_name: "GroupName",
+            xml_name: "GroupName",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(128), values: &[] },
+        },
+    ],
+};
+
+impl Value for PolicyGroup {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(PolicyGroup { group_id: fields.take(0)?, group_name: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &POLICY_GROUP.members[0], &self.group_id);
+        write_member(out, &POLICY_GROUP.members[1], &self.group_name);
+
+        out.end_structure();
+    }
+}
+
+/// AWS's `PolicyRole`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyRole {
+    /// `RoleId`.
+    pub role_id: Option<String>,
+    /// `RoleName`.
+    pub role_name: Option<String>,
+}
+
+static POLICY_ROLE: Structure = Structure {
+    name: "PolicyRole",
+    members: &[
+        Member {
+            name: "RoleId",
+            query_name: "RoleId",
+            xml_name: "RoleId",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(16), max: Some(128), values: &[] },
+        },
+        Member {
+            name: "RoleName",
+            query_name: "RoleName",
+            xml_name: "RoleName",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(64), values: &[] },
+        },
+    ],
+};
+
+impl Value for PolicyRole {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(PolicyRole { role_id: fields.take(0)?, role_name: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &POLICY_ROLE.members[0], &self.role_id);
+        write_member(out, &POLICY_ROLE.members[1], &self.role_name);
+
+        out.end_structure();
+    }
+}
+
+/// AWS's `PolicyUser`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyUser {
+    /// `UserId`.
+    pub user_id: Option<String>,
+    /// `UserName`.
+    pub user_name: Option<String>,
+}
+
+static POLICY_USER: Structure = Structure {
+    name: "PolicyUser",
+    members: &[
+        Member {
+            name: "UserId",
+            query_name: "UserId",
+            xml_name: "UserId",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(16), max: Some(128), values: &[] },
+        },
+        Member {
+            name: "UserName",
+            query_name: "UserName",
+            xml_name: "UserName",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(64), values: &[] },
+        },
+    ],
+};
+
+impl Value for PolicyUser {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(PolicyUser { user_id: fields.take(0)?, user_name: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &POLICY_USER.members[0], &self.user_id);
+        write_member(out, &POLICY_USER.members[1], &self.user_name);
+
+        out.end_structure();
+    }
+}
+
+/// AWS's `PolicyVersion`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyVersion {
+    /// `CreateDate`.
+    pub create_date: Option<EpochMs>,
+    /// `Document`.
+    pub document: Option<String>,
+    /// `IsDefaultVersion`.
+    pub is_default_version: Option<bool>,
+    /// `VersionId`.
+    pub version_id: Option<String>,
+}
+
+static POLICY_VERSION: Structure = Structure {
+    name: "PolicyVersion",
+    members: &[
+        Member {
+            name: "CreateDate",
+            query_name: "CreateDate",
+            xml_name: "CreateDate",
+            required: false,
+            sensitive: false,
+            shape: Shape::Timestamp,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Document",
+            query_name: "Document",
+            xml_name: "Document",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(131072), values: &[] },
+        },
+        Member {
+            name: "IsDefaultVersion",
+            query_name: "IsDefaultVersion",
+            xml_name: "IsDefaultVersion",
+            required: false,
+            sensitive: false,
+            shape: Shape::Boolean,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "VersionId",
+            query_name: "VersionId",
+            xml_name: "VersionId",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+    ],
+};
+
+impl Value for PolicyVersion {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(PolicyVersion {
+            create_date: fields.take(0)?,
+            document: fields.take(1)?,
+            is_default_version: fields.take(2)?,
+            version_id: fields.take(3)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &POLICY_VERSION.members[0], &self.create_date);
+        write_member(out, &POLICY_VERSION.members[1], &self.document);
+        write_member(out, &POLICY_VERSION.members[2], &self.is_default_version);
+        write_member(out, &POLICY_VERSION.members[3], &self.version_id);
+
+        out.end_structure();
+    }
+}
+
+/// What PutRolePermissionsBoundary takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PutRolePermissionsBoundaryInput {
+    /// `PermissionsBoundary`, required.
+    pub permissions_boundary: String,
+    /// `RoleName`, required.
+    pub role_name: String,
+}
+
+static PUT_ROLE_PERMISSIONS_BOUNDARY_INPUT: Structure = Structure {
+    name: "PutRolePermissionsBoundaryInput",
+    members: &[
+        Member {
+            name: "PermissionsBoundary",
+            query_name: "PermissionsBoundary",
+            xml_name: "PermissionsBoundary",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+        },
+        Member {
+            name: "RoleName",
+            query_name: "RoleName",
+            xml_name: "RoleName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(64), values: &[] },
+        },
+    ],
+};
+
+impl Value for PutRolePermissionsBoundaryInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(PutRolePermissionsBoundaryInput { permissions_boundary: fields.take(0)?, role_name: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &PUT_ROLE_PERMISSIONS_BOUNDARY_INPUT.members[0], &self.permissions_boundary);
+        write_member(out, &PUT_ROLE_PERMISSIONS_BOUNDARY_INPUT.members[1], &self.role_name);
+
+        out.end_structure();
+    }
+}
+
+/// What PutRolePolicy takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PutRolePolicyInput {
+    /// `PolicyDocument`, required.
+    pub policy_document: String,
+    /// `PolicyName`, required.
+    pub policy_name: String,
+    /// `RoleName`, required.
+    pub role_name: String,
+}
+
+static PUT_ROLE_POLICY_INPUT: Structure = Structure {
+    name: "PutRolePolicyInput",
+    members: &[
+        Member {
+            name: "PolicyDocument",
+            query_name: "PolicyDocument",
+            xml_name: "PolicyDocument",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(131072), values: &[] },
+        },
+        Member {
+            name: "PolicyName",
+            query_name: "PolicyName",
+            xml_name: "PolicyName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(128), values: &[] },
+        },
+        Member {
+            name: "RoleName",
+            query_name: "RoleName",
+            xml_name: "RoleName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(64), values: &[] },
+        },
+    ],
+};
+
+impl Value for PutRolePolicyInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(PutRolePolicyInput {
+            policy_document: fields.take(0)?,
+            policy_name: fields.take(1)?,
+            role_name: fields.take(2)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &PUT_ROLE_POLICY_INPUT.members[0], &self.policy_document);
+        write_member(out, &PUT_ROLE_POLICY_INPUT.members[1], &self.policy_name);
+        write_member(out, &PUT_ROLE_POLICY_INPUT.members[2], &self.role_name);
+
+        out.end_structure();
+    }
+}
+
+/// What RemoveRoleFromInstanceProfile takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemoveRoleFromInstanceProfileInput {
+    /// `InstanceProfileName`, required.
+    pub instance_profile_name: String,
+    /// `RoleName`, required.
+    pub role_name: String,
+}
+
+static REMOVE_ROLE_FROM_INSTANCE_PROFILE_INPUT: Structure = Structure {
+    name: "RemoveRoleFromInstanceProfileInput",
+    members: &[
+        Member {
+            name: "InstanceProfileName",
+            query_name: "InstanceProfileName",
+            xml_name: "InstanceProfileName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(128), values: &[] },
+        },
+        Member {
+            name: "RoleName",
+            query_name: "RoleName",
+            xml_name: "RoleName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(64), values: &[] },
+        },
+    ],
+};
+
+impl Value for RemoveRoleFromInstanceProfileInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(RemoveRoleFromInstanceProfileInput { instance_profile_name: fields.take(0)?, role_name: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &REMOVE_ROLE_FROM_INSTANCE_PROFILE_INPUT.members[0], &self.instance_profile_name);
+        write_member(out, &REMOVE_ROLE_FROM_INSTANCE_PROFILE_INPUT.members[1], &self.role_name);
+
+        out.end_structure();
+    }
+}
+
+/// AWS's `Role`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Role {
+    /// `Arn`, required.
+    pub arn: String,
+    /// `AssumeRolePolicyDocument`.
+    pub assume_role_policy_document: Option<String>,
+    /// `CreateDate`, required.
+    pub create_date: EpochMs,
+    /// `Description`.
+    pub description: Option<String>,
+    /// `MaxSessionDuration`.
+    pub max_session_duration: Option<i32>,
+    /// `Path`, required.
+    pub path: String,
+    /// `PermissionsBoundary`.
+    pub permissions_boundary: Option<AttachedPermissionsBoundary>,
+    /// `RoleId`, required.
+    pub role_id: String,
+    /// `RoleLastUsed`.
+    pub role_last_used: Option<RoleLastUsed>,
+    /// `RoleName`, required.
+    pub role_name: String,
+    /// `SourceRoleTemplate`.
+    pub source_role_template: Option<SourceRoleTemplate>,
+    /// `Tags`; empty when absent.
+    pub tags: Vec<Tag>,
+}
+
+static ROLE: Structure = Structure {
+    name: "Role",
+    members: &[
+        Member {
+            name: "Arn",
+            query_name: "Arn",
+            xml_name: "Arn",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+        },
+        Member {
+            name: "AssumeRolePolicyDocument",
+            query_name: "AssumeRolePolicyDocument",
+            xml_name: "AssumeRolePolicyDocument",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(131072), values: &[] },
+        },
+        Member {
+            name: "CreateDate",
+            query_name: "CreateDate",
+            xml_name: "CreateDate",
+            required: true,
+            sensitive: false,
+            shape: Shape::Timestamp,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Description",
+            query_name: "Description",
+            xml_name: "Description",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: None, max: Some(1000), values: &[] },
+        },
+        Member {
+            name: "MaxSessionDuration",
+            query_name: "MaxSessionDuration",
+            xml_name: "MaxSessionDuration",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits { min: Some(3600), max: Some(43200), values: &[] },
+        },
+        Member {
+            name: "Path",
+            query_name: "Path",
+            xml_name: "Path",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(512), values: &[] },
+        },
+        Member {
+            name: "PermissionsBoundary",
+            query_name: "PermissionsBoundary",
+            xml_name: "PermissionsBoundary",
+            required: false,
+            sensitive: false,
+            shape: Shape::Structure(&ATTACHED_PERMISSIONS_BOUNDARY),
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "RoleId",
+            query_name: "RoleId",
+            xml_name: "RoleId",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(16), max: Some(128), values: &[] },
+        },
+        Member {
+            name: "RoleLastUsed",
+            query_name: "RoleLastUsed",
+            xml_name: "RoleLastUsed",
+            required: false,
+            sensitive: false,
+            shape: Shape::Structure(&ROLE_LAST_USED),
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "RoleName",
+            query_name: "RoleName",
+            xml_name: "RoleName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(64), values: &[] },
+        },
+        Member {
+            name: "SourceRoleTemplate",
+            query_name: "SourceRoleTemplate",
+            xml_name: "SourceRoleTemplate",
+            required: false,
+            sensitive: false,
+            shape: Shape::Structure(&SOURCE_ROLE_TEMPLATE),
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Tags",
+            query_name: "Tags",
+            xml_name: "Tags",
+            required: false,
+            sensitive: false,
+            shape: Shape::List(&List { item: Shape::Structure(&TAG), item_name: Some("member"), written_empty: false }),
+            limits: Limits { min: None, max: Some(50), values: &[] },
+        },
+    ],
+};
+
+impl Value for Role {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(Role {
+            arn: fields.take(0)?,
+            assume_role_policy_document: fields.take(1)?,
+            create_date: fields.take(2)?,
+            description: fields.take(3)?,
+            max_session_duration: fields.take(4)?,
+            path: fields.take(5)?,
+            permissions_boundary: fields.take(6)?,
+            role_id: fields.take(7)?,
+            role_last_used: fields.take(8)?,
+            role_name: fields.take(9)?,
+            source_role_template: fields.take(10)?,
+            tags: fields.take(11)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &ROLE.members[0], &self.arn);
+        write_member(out, &ROLE.members[1], &self.assume_role_policy_document);
+        write_member(out, &ROLE.members[2], &self.create_date);
+        write_member(out, &ROLE.members[3], &self.description);
+        write_member(out, &ROLE.members[4], &self.max_session_duration);
+        write_member(out, &ROLE.members[5], &self.path);
+        write_member(out, &ROLE.members[6], &self.permissions_boundary);
+        write_member(out, &ROLE.members[7], &self.role_id);
+        write_member(out, &ROLE.members[8], &self.role_last_used);
+        write_member(out, &ROLE.members[9], &self.role_name);
+        write_member(out, &ROLE.members[10], &self.source_role_template);
+        write_member(out, &ROLE.members[11], &self.tags);
+
+        out.end_structure();
+    }
+}
+
+/// AWS's `RoleLastUsed`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoleLastUsed {
+    /// `LastUsedDate`.
+    pub last_used_date: Option<EpochMs>,
+    /// `Region`.
+    pub region: Option<String>,
+}
+
+static ROLE_LAST_USED: Structure = Structure {
+    name: "RoleLastUsed",
+    members: &[
+        Member {
+            name: "LastUsedDate",
+            query_name: "LastUsedDate",
+            xml_name: "LastUsedDate",
+            required: false,
+            sensitive: false,
+            shape: Shape::Timestamp,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Region",
+            query_name: "Region",
+            xml_name: "Region",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+    ],
+};
+
+impl Value for RoleLastUsed {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(RoleLastUsed { last_used_date: fields.take(0)?, region: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &ROLE_LAST_USED.members[0], &self.last_used_date);
+        write_member(out, &ROLE_LAST_USED.members[1], &self.region);
+
+        out.end_structure();
+    }
+}
+
 /// AWS's `ServerCertificate`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerCertificate {
@@ -782,6 +5219,102 @@ impl Value for ServerCertificateMetadata {
     }
 }
 
+/// What SetDefaultPolicyVersion takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SetDefaultPolicyVersionInput {
+    /// `PolicyArn`, required.
+    pub policy_arn: String,
+    /// `VersionId`, required.
+    pub version_id: String,
+}
+
+static SET_DEFAULT_POLICY_VERSION_INPUT: Structure = Structure {
+    name: "SetDefaultPolicyVersionInput",
+    members: &[
+        Member {
+            name: "PolicyArn",
+            query_name: "PolicyArn",
+            xml_name: "PolicyArn",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+        },
+        Member {
+            name: "VersionId",
+            query_name: "VersionId",
+            xml_name: "VersionId",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+    ],
+};
+
+impl Value for SetDefaultPolicyVersionInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(SetDefaultPolicyVersionInput { policy_arn: fields.take(0)?, version_id: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &SET_DEFAULT_POLICY_VERSION_INPUT.members[0], &self.policy_arn);
+        write_member(out, &SET_DEFAULT_POLICY_VERSION_INPUT.members[1], &self.version_id);
+
+        out.end_structure();
+    }
+}
+
+/// AWS's `SourceRoleTemplate`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceRoleTemplate {
+    /// `TemplateArn`, required.
+    pub template_arn: String,
+    /// `TemplateMinorVersion`, required.
+    pub template_minor_version: i32,
+}
+
+static SOURCE_ROLE_TEMPLATE: Structure = Structure {
+    name: "SourceRoleTemplate",
+    members: &[
+        Member {
+            name: "TemplateArn",
+            query_name: "TemplateArn",
+            xml_name: "TemplateArn",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+        },
+        Member {
+            name: "TemplateMinorVersion",
+            query_name: "TemplateMinorVersion",
+            xml_name: "TemplateMinorVersion",
+            required: true,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits::NONE,
+        },
+    ],
+};
+
+impl Value for SourceRoleTemplate {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(SourceRoleTemplate { template_arn: fields.take(0)?, template_minor_version: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &SOURCE_ROLE_TEMPLATE.members[0], &self.template_arn);
+        write_member(out, &SOURCE_ROLE_TEMPLATE.members[1], &self.template_minor_version);
+
+        out.end_structure();
+    }
+}
+
 /// AWS's `Tag`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tag {
@@ -825,6 +5358,150 @@ impl Value for Tag {
         out.begin_structure();
         write_member(out, &TAG.members[0], &self.key);
         write_member(out, &TAG.members[1], &self.value);
+
+        out.end_structure();
+    }
+}
+
+/// What TagInstanceProfile takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TagInstanceProfileInput {
+    /// `InstanceProfileName`, required.
+    pub instance_profile_name: String,
+    /// `Tags`, required.
+    pub tags: Vec<Tag>,
+}
+
+static TAG_INSTANCE_PROFILE_INPUT: Structure = Structure {
+    name: "TagInstanceProfileInput",
+    members: &[
+        Member {
+            name: "InstanceProfileName",
+            query_name: "InstanceProfileName",
+            xml_name: "InstanceProfileName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(128), values: &[] },
+        },
+        Member {
+            name: "Tags",
+            query_name: "Tags",
+            xml_name: "Tags",
+            required: true,
+            sensitive: false,
+            shape: Shape::List(&List { item: Shape::Structure(&TAG), item_name: Some("member"), written_empty: true }),
+            limits: Limits { min: None, max: Some(50), values: &[] },
+        },
+    ],
+};
+
+impl Value for TagInstanceProfileInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(TagInstanceProfileInput { instance_profile_name: fields.take(0)?, tags: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &TAG_INSTANCE_PROFILE_INPUT.members[0], &self.instance_profile_name);
+        write_member(out, &TAG_INSTANCE_PROFILE_INPUT.members[1], &self.tags);
+
+        out.end_structure();
+    }
+}
+
+/// What TagPolicy takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TagPolicyInput {
+    /// `PolicyArn`, required.
+    pub policy_arn: String,
+    /// `Tags`, required.
+    pub tags: Vec<Tag>,
+}
+
+static TAG_POLICY_INPUT: Structure = Structure {
+    name: "TagPolicyInput",
+    members: &[
+        Member {
+            name: "PolicyArn",
+            query_name: "PolicyArn",
+            xml_name: "PolicyArn",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+        },
+        Member {
+            name: "Tags",
+            query_name: "Tags",
+            xml_name: "Tags",
+            required: true,
+            sensitive: false,
+            shape: Shape::List(&List { item: Shape::Structure(&TAG), item_name: Some("member"), written_empty: true }),
+            limits: Limits { min: None, max: Some(50), values: &[] },
+        },
+    ],
+};
+
+impl Value for TagPolicyInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(TagPolicyInput { policy_arn: fields.take(0)?, tags: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &TAG_POLICY_INPUT.members[0], &self.policy_arn);
+        write_member(out, &TAG_POLICY_INPUT.members[1], &self.tags);
+
+        out.end_structure();
+    }
+}
+
+/// What TagRole takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TagRoleInput {
+    /// `RoleName`, required.
+    pub role_name: String,
+    /// `Tags`, required.
+    pub tags: Vec<Tag>,
+}
+
+static TAG_ROLE_INPUT: Structure = Structure {
+    name: "TagRoleInput",
+    members: &[
+        Member {
+            name: "RoleName",
+            query_name: "RoleName",
+            xml_name: "RoleName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(64), values: &[] },
+        },
+        Member {
+            name: "Tags",
+            query_name: "Tags",
+            xml_name: "Tags",
+            required: true,
+            sensitive: false,
+            shape: Shape::List(&List { item: Shape::Structure(&TAG), item_name: Some("member"), written_empty: true }),
+            limits: Limits { min: None, max: Some(50), values: &[] },
+        },
+    ],
+};
+
+impl Value for TagRoleInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(TagRoleInput { role_name: fields.take(0)?, tags: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &TAG_ROLE_INPUT.members[0], &self.role_name);
+        write_member(out, &TAG_ROLE_INPUT.members[1], &self.tags);
 
         out.end_structure();
     }
@@ -878,6 +5555,150 @@ impl Value for TagServerCertificateInput {
     }
 }
 
+/// What UntagInstanceProfile takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UntagInstanceProfileInput {
+    /// `InstanceProfileName`, required.
+    pub instance_profile_name: String,
+    /// `TagKeys`, required.
+    pub tag_keys: Vec<String>,
+}
+
+static UNTAG_INSTANCE_PROFILE_INPUT: Structure = Structure {
+    name: "UntagInstanceProfileInput",
+    members: &[
+        Member {
+            name: "InstanceProfileName",
+            query_name: "InstanceProfileName",
+            xml_name: "InstanceProfileName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(128), values: &[] },
+        },
+        Member {
+            name: "TagKeys",
+            query_name: "TagKeys",
+            xml_name: "TagKeys",
+            required: true,
+            sensitive: false,
+            shape: Shape::List(&List { item: Shape::String, item_name: Some("member"), written_empty: true }),
+            limits: Limits { min: None, max: Some(50), values: &[] },
+        },
+    ],
+};
+
+impl Value for UntagInstanceProfileInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(UntagInstanceProfileInput { instance_profile_name: fields.take(0)?, tag_keys: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &UNTAG_INSTANCE_PROFILE_INPUT.members[0], &self.instance_profile_name);
+        write_member(out, &UNTAG_INSTANCE_PROFILE_INPUT.members[1], &self.tag_keys);
+
+        out.end_structure();
+    }
+}
+
+/// What UntagPolicy takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UntagPolicyInput {
+    /// `PolicyArn`, required.
+    pub policy_arn: String,
+    /// `TagKeys`, required.
+    pub tag_keys: Vec<String>,
+}
+
+static UNTAG_POLICY_INPUT: Structure = Structure {
+    name: "UntagPolicyInput",
+    members: &[
+        Member {
+            name: "PolicyArn",
+            query_name: "PolicyArn",
+            xml_name: "PolicyArn",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+        },
+        Member {
+            name: "TagKeys",
+            query_name: "TagKeys",
+            xml_name: "TagKeys",
+            required: true,
+            sensitive: false,
+            shape: Shape::List(&List { item: Shape::String, item_name: Some("member"), written_empty: true }),
+            limits: Limits { min: None, max: Some(50), values: &[] },
+        },
+    ],
+};
+
+impl Value for UntagPolicyInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(UntagPolicyInput { policy_arn: fields.take(0)?, tag_keys: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &UNTAG_POLICY_INPUT.members[0], &self.policy_arn);
+        write_member(out, &UNTAG_POLICY_INPUT.members[1], &self.tag_keys);
+
+        out.end_structure();
+    }
+}
+
+/// What UntagRole takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UntagRoleInput {
+    /// `RoleName`, required.
+    pub role_name: String,
+    /// `TagKeys`, required.
+    pub tag_keys: Vec<String>,
+}
+
+static UNTAG_ROLE_INPUT: Structure = Structure {
+    name: "UntagRoleInput",
+    members: &[
+        Member {
+            name: "RoleName",
+            query_name: "RoleName",
+            xml_name: "RoleName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(64), values: &[] },
+        },
+        Member {
+            name: "TagKeys",
+            query_name: "TagKeys",
+            xml_name: "TagKeys",
+            required: true,
+            sensitive: false,
+            shape: Shape::List(&List { item: Shape::String, item_name: Some("member"), written_empty: true }),
+            limits: Limits { min: None, max: Some(50), values: &[] },
+        },
+    ],
+};
+
+impl Value for UntagRoleInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(UntagRoleInput { role_name: fields.take(0)?, tag_keys: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &UNTAG_ROLE_INPUT.members[0], &self.role_name);
+        write_member(out, &UNTAG_ROLE_INPUT.members[1], &self.tag_keys);
+
+        out.end_structure();
+    }
+}
+
 /// What UntagServerCertificate takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UntagServerCertificateInput {
@@ -921,6 +5742,219 @@ impl Value for UntagServerCertificateInput {
         out.begin_structure();
         write_member(out, &UNTAG_SERVER_CERTIFICATE_INPUT.members[0], &self.server_certificate_name);
         write_member(out, &UNTAG_SERVER_CERTIFICATE_INPUT.members[1], &self.tag_keys);
+
+        out.end_structure();
+    }
+}
+
+/// What UpdateAssumeRolePolicy takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpdateAssumeRolePolicyInput {
+    /// `PolicyDocument`, required.
+    pub policy_document: String,
+    /// `RoleName`, required.
+    pub role_name: String,
+}
+
+static UPDATE_ASSUME_ROLE_POLICY_INPUT: Structure = Structure {
+    name: "UpdateAssumeRolePolicyInput",
+    members: &[
+        Member {
+            name: "PolicyDocument",
+            query_name: "PolicyDocument",
+            xml_name: "PolicyDocument",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(131072), values: &[] },
+        },
+        Member {
+            name: "RoleName",
+            query_name: "RoleName",
+            xml_name: "RoleName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(64), values: &[] },
+        },
+    ],
+};
+
+impl Value for UpdateAssumeRolePolicyInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(UpdateAssumeRolePolicyInput { policy_document: fields.take(0)?, role_name: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &UPDATE_ASSUME_ROLE_POLICY_INPUT.members[0], &self.policy_document);
+        write_member(out, &UPDATE_ASSUME_ROLE_POLICY_INPUT.members[1], &self.role_name);
+
+        out.end_structure();
+    }
+}
+
+/// What UpdateRoleDescription takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpdateRoleDescriptionInput {
+    /// `Description`, required.
+    pub description: String,
+    /// `RoleName`, required.
+    pub role_name: String,
+}
+
+static UPDATE_ROLE_DESCRIPTION_INPUT: Structure = Structure {
+    name: "UpdateRoleDescriptionInput",
+    members: &[
+        Member {
+            name: "Description",
+            query_name: "Description",
+            xml_name: "Description",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: None, max: Some(1000), values: &[] },
+        },
+        Member {
+            name: "RoleName",
+            query_name: "RoleName",
+            xml_name: "RoleName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(64), values: &[] },
+        },
+    ],
+};
+
+impl Value for UpdateRoleDescriptionInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(UpdateRoleDescriptionInput { description: fields.take(0)?, role_name: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &UPDATE_ROLE_DESCRIPTION_INPUT.members[0], &self.description);
+        write_member(out, &UPDATE_ROLE_DESCRIPTION_INPUT.members[1], &self.role_name);
+
+        out.end_structure();
+    }
+}
+
+/// What UpdateRoleDescription answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpdateRoleDescriptionOutput {
+    /// `Role`.
+    pub role: Option<Role>,
+}
+
+static UPDATE_ROLE_DESCRIPTION_OUTPUT: Structure = Structure {
+    name: "UpdateRoleDescriptionOutput",
+    members: &[Member {
+        name: "Role",
+        query_name: "Role",
+        xml_name: "Role",
+        required: false,
+        sensitive: false,
+        shape: Shape::Structure(&ROLE),
+        limits: Limits::NONE,
+    }],
+};
+
+impl Value for UpdateRoleDescriptionOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(UpdateRoleDescriptionOutput { role: fields.take(0)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &UPDATE_ROLE_DESCRIPTION_OUTPUT.members[0], &self.role);
+
+        out.end_structure();
+    }
+}
+
+/// What UpdateRole takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpdateRoleInput {
+    /// `Description`.
+    pub description: Option<String>,
+    /// `MaxSessionDuration`.
+    pub max_session_duration: Option<i32>,
+    /// `RoleName`, required.
+    pub role_name: String,
+}
+
+static UPDATE_ROLE_INPUT: Structure = Structure {
+    name: "UpdateRoleInput",
+    members: &[
+        Member {
+            name: "Description",
+            query_name: "Description",
+            xml_name: "Description",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: None, max: Some(1000), values: &[] },
+        },
+        Member {
+            name: "MaxSessionDuration",
+            query_name: "MaxSessionDuration",
+            xml_name: "MaxSessionDuration",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits { min: Some(3600), max: Some(43200), values: &[] },
+        },
+        Member {
+            name: "RoleName",
+            query_name: "RoleName",
+            xml_name: "RoleName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(64), values: &[] },
+        },
+    ],
+};
+
+impl Value for UpdateRoleInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(UpdateRoleInput {
+            description: fields.take(0)?,
+            max_session_duration: fields.take(1)?,
+            role_name: fields.take(2)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &UPDATE_ROLE_INPUT.members[0], &self.description);
+        write_member(out, &UPDATE_ROLE_INPUT.members[1], &self.max_session_duration);
+        write_member(out, &UPDATE_ROLE_INPUT.members[2], &self.role_name);
+
+        out.end_structure();
+    }
+}
+
+/// What UpdateRole answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpdateRoleOutput {}
+
+static UPDATE_ROLE_OUTPUT: Structure = Structure { name: "UpdateRoleOutput", members: &[] };
+
+impl Value for UpdateRoleOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        Fields::of(node)?;
+        Ok(UpdateRoleOutput {})
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
 
         out.end_structure();
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use wire::ApiError;
 use wire::schema::{Service, Shape, Structure};
 
-use crate::Call;
+use crate::{Call, Session};
 
 /// A request to S3 about a bucket, as it is on the wire but for its signature.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +33,10 @@ pub trait Platform: Send + Sync + 'static {
     /// Has a service answer an operation. `service` is the name of its module in this crate, `ec2`; members have the
     /// names of AWS's model, blobs are base64, moments seconds since the epoch.
     async fn invoke(&self, call: &Call, service: &str, operation: &str, input: Value) -> Result<Value, ApiError>;
+
+    /// A session of a role, to act with; `None` if there is no such role, or it must trust CloudFormation and doesn't.
+    /// Calls with it are held to what the role may do, and are CloudFormation's in all else.
+    async fn acting(&self, role_arn: &str, must_trust: bool) -> Result<Option<Session>, ApiError>;
 
     /// Has S3 answer a request about a bucket; what comes back is the answer's document.
     async fn bucket(&self, call: &Call, request: BucketRequest) -> Result<Bytes, ApiError>;

@@ -6,8 +6,8 @@
 use std::future::Future;
 
 use bytes::Bytes;
-use wire::schema::{Dialect, Limits, Member, Operation, Service, Shape, Structure, Violations};
-use wire::value::{Fields, Unbound, Value, Writer, write_member};
+use wire::schema::{Dialect, Limits, List, Member, Operation, Service, Shape, Structure, Violations};
+use wire::value::{EpochMs, Fields, Unbound, Value, Writer, write_member};
 use wire::{ApiError, EncodedResponse, Node};
 
 use crate::Call;
@@ -15,12 +15,24 @@ use crate::codec;
 
 /// AWS Security Token Service. A method here is an operation that Millpond has; there are no others and no defaults.
 pub trait Sts: Send + Sync + 'static {
+    /// AWS's `AssumeRole`.
+    fn assume_role(
+        &self,
+        call: &Call,
+        input: AssumeRoleInput,
+    ) -> impl Future<Output = Result<AssumeRoleOutput, ApiError>> + Send;
     /// AWS's `GetCallerIdentity`.
     fn get_caller_identity(
         &self,
         call: &Call,
         input: GetCallerIdentityInput,
     ) -> impl Future<Output = Result<GetCallerIdentityOutput, ApiError>> + Send;
+    /// AWS's `GetSessionToken`.
+    fn get_session_token(
+        &self,
+        call: &Call,
+        input: GetSessionTokenInput,
+    ) -> impl Future<Output = Result<GetSessionTokenOutput, ApiError>> + Send;
 }
 
 /// Decodes a request in the protocol that `call` names, lets `service` answer it and encodes the answer. `body` is
@@ -32,11 +44,23 @@ pub async fn dispatch<S: Sts + ?Sized>(
     body: &Bytes,
 ) -> Result<EncodedResponse, ApiError> {
     match operation {
+        "AssumeRole" => Ok(codec::encode(
+            &SERVICE,
+            &ASSUME_ROLE,
+            call,
+            &service.assume_role(call, codec::decode(&SERVICE, &ASSUME_ROLE, call, body)?).await?,
+        )),
         "GetCallerIdentity" => Ok(codec::encode(
             &SERVICE,
             &GET_CALLER_IDENTITY,
             call,
             &service.get_caller_identity(call, codec::decode(&SERVICE, &GET_CALLER_IDENTITY, call, body)?).await?,
+        )),
+        "GetSessionToken" => Ok(codec::encode(
+            &SERVICE,
+            &GET_SESSION_TOKEN,
+            call,
+            &service.get_session_token(call, codec::decode(&SERVICE, &GET_SESSION_TOKEN, call, body)?).await?,
         )),
 
         _ => Err(codec::unknown_operation(&SERVICE, call, operation)),
@@ -57,15 +81,490 @@ pub static SERVICE: Service = Service {
     xml_namespace: "https://sts.amazonaws.com/doc/2011-06-15/",
     dialect: Dialect::Aws,
     violations: Violations::Constraint,
-    operations: &[&GET_CALLER_IDENTITY],
+    operations: &[&ASSUME_ROLE, &GET_CALLER_IDENTITY, &GET_SESSION_TOKEN],
 };
 
+static ASSUME_ROLE: Operation = Operation {
+    name: "AssumeRole",
+    input: &ASSUME_ROLE_INPUT,
+    output: Some(&ASSUME_ROLE_OUTPUT),
+    result_wrapper: Some("AssumeRoleResult"),
+};
 static GET_CALLER_IDENTITY: Operation = Operation {
     name: "GetCallerIdentity",
     input: &GET_CALLER_IDENTITY_INPUT,
     output: Some(&GET_CALLER_IDENTITY_OUTPUT),
     result_wrapper: Some("GetCallerIdentityResult"),
 };
+static GET_SESSION_TOKEN: Operation = Operation {
+    name: "GetSessionToken",
+    input: &GET_SESSION_TOKEN_INPUT,
+    output: Some(&GET_SESSION_TOKEN_OUTPUT),
+    result_wrapper: Some("GetSessionTokenResult"),
+};
+
+/// The model's errors: their codes in each protocol and their HTTP statuses. The sentences are the service's.
+pub mod errors {
+    use wire::ApiError;
+
+    /// AWS's `ExpiredTokenException`, HTTP 400.
+    pub fn expired_token_exception(message: impl Into<String>) -> ApiError {
+        ApiError::sender("ExpiredTokenException", message)
+    }
+    /// AWS's `MalformedPolicyDocumentException`, HTTP 400.
+    pub fn malformed_policy_document_exception(message: impl Into<String>) -> ApiError {
+        ApiError::sender("MalformedPolicyDocumentException", message).with_query_code("MalformedPolicyDocument")
+    }
+    /// AWS's `PackedPolicyTooLargeException`, HTTP 400.
+    pub fn packed_policy_too_large_exception(message: impl Into<String>) -> ApiError {
+        ApiError::sender("PackedPolicyTooLargeException", message).with_query_code("PackedPolicyTooLarge")
+    }
+    /// AWS's `RegionDisabledException`, HTTP 403.
+    pub fn region_disabled_exception(message: impl Into<String>) -> ApiError {
+        ApiError::sender("RegionDisabledException", message).with_status(403)
+    }
+}
+
+/// What AssumeRole takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AssumeRoleInput {
+    /// `DurationSeconds`.
+    pub duration_seconds: Option<i32>,
+    /// `ExternalId`.
+    pub external_id: Option<String>,
+    /// `MinimumSessionTokenSize`.
+    pub minimum_session_token_size: Option<i32>,
+    /// `Policy`.
+    pub policy: Option<String>,
+    /// `PolicyArns`; empty when absent.
+    pub policy_arns: Vec<PolicyDescriptorType>,
+    /// `ProvidedContexts`; empty when absent.
+    pub provided_contexts: Vec<ProvidedContext>,
+    /// `RoleArn`, required.
+    pub role_arn: String,
+    /// `RoleSessionName`, required.
+    pub role_session_name: String,
+    /// `SerialNumber`.
+    pub serial_number: Option<String>,
+    /// `SourceIdentity`.
+    pub source_identity: Option<String>,
+    /// `Tags`; empty when absent.
+    pub tags: Vec<Tag>,
+    /// `TokenCode`.
+    pub token_code: Option<String>,
+    /// `TransitiveTagKeys`; empty when absent.
+    pub transitive_tag_keys: Vec<String>,
+}
+
+static ASSUME_ROLE_INPUT: Structure = Structure {
+    name: "AssumeRoleInput",
+    members: &[
+        Member {
+            name: "DurationSeconds",
+            query_name: "DurationSeconds",
+            xml_name: "DurationSeconds",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits { min: Some(900), max: Some(43200), values: &[] },
+        },
+        Member {
+            name: "ExternalId",
+            query_name: "ExternalId",
+            xml_name: "ExternalId",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(2), max: Some(1224), values: &[] },
+        },
+        Member {
+            name: "MinimumSessionTokenSize",
+            query_name: "MinimumSessionTokenSize",
+            xml_name: "MinimumSessionTokenSize",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits { min: Some(0), max: Some(4096), values: &[] },
+        },
+        Member {
+            name: "Policy",
+            query_name: "Policy",
+            xml_name: "Policy",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: None, values: &[] },
+        },
+        Member {
+            name: "PolicyArns",
+            query_name: "PolicyArns",
+            xml_name: "PolicyArns",
+            required: false,
+            sensitive: false,
+            shape: Shape::List(&List {
+                item: Shape::Structure(&POLICY_DESCRIPTOR_TYPE),
+                item_name: Some("member"),
+                written_empty: false,
+            }),
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "ProvidedContexts",
+            query_name: "ProvidedContexts",
+            xml_name: "ProvidedContexts",
+            required: false,
+            sensitive: false,
+            shape: Shape::List(&List {
+                item: Shape::Structure(&PROVIDED_CONTEXT),
+                item_name: Some("member"),
+                written_empty: false,
+            }),
+            limits: Limits { min: Some(1), max: Some(5), values: &[] },
+        },
+        Member {
+            name: "RoleArn",
+            query_name: "RoleArn",
+            xml_name: "RoleArn",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+        },
+        Member {
+            name: "RoleSessionName",
+            query_name: "RoleSessionName",
+            xml_name: "RoleSessionName",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(2), max: Some(64), values: &[] },
+        },
+        Member {
+            name: "SerialNumber",
+            query_name: "SerialNumber",
+            xml_name: "SerialNumber",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(9), max: Some(256), values: &[] },
+        },
+        Member {
+            name: "SourceIdentity",
+            query_name: "SourceIdentity",
+            xml_name: "SourceIdentity",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(2), max: Some(64), values: &[] },
+        },
+        Member {
+            name: "Tags",
+            query_name: "Tags",
+            xml_name: "Tags",
+            required: false,
+            sensitive: false,
+            shape: Shape::List(&List { item: Shape::Structure(&TAG), item_name: Some("member"), written_empty: false }),
+            limits: Limits { min: None, max: Some(50), values: &[] },
+        },
+        Member {
+            name: "TokenCode",
+            query_name: "TokenCode",
+            xml_name: "TokenCode",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(6), max: Some(6), values: &[] },
+        },
+        Member {
+            name: "TransitiveTagKeys",
+            query_name: "TransitiveTagKeys",
+            xml_name: "TransitiveTagKeys",
+            required: false,
+            sensitive: false,
+            shape: Shape::List(&List { item: Shape::String, item_name: Some("member"), written_empty: false }),
+            limits: Limits { min: None, max: Some(50), values: &[] },
+        },
+    ],
+};
+
+impl Value for AssumeRoleInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(AssumeRoleInput {
+            duration_seconds: fields.take(0)?,
+            external_id: fields.take(1)?,
+            minimum_session_token_size: fields.take(2)?,
+            policy: fields.take(3)?,
+            policy_arns: fields.take(4)?,
+            provided_contexts: fields.take(5)?,
+            role_arn: fields.take(6)?,
+            role_session_name: fields.take(7)?,
+            serial_number: fields.take(8)?,
+            source_identity: fields.take(9)?,
+            tags: fields.take(10)?,
+            token_code: fields.take(11)?,
+            transitive_tag_keys: fields.take(12)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &ASSUME_ROLE_INPUT.members[0], &self.duration_seconds);
+        write_member(out, &ASSUME_ROLE_INPUT.members[1], &self.external_id);
+        write_member(out, &ASSUME_ROLE_INPUT.members[2], &self.minimum_session_token_size);
+        write_member(out, &ASSUME_ROLE_INPUT.members[3], &self.policy);
+        write_member(out, &ASSUME_ROLE_INPUT.members[4], &self.policy_arns);
+        write_member(out, &ASSUME_ROLE_INPUT.members[5], &self.provided_contexts);
+        write_member(out, &ASSUME_ROLE_INPUT.members[6], &self.role_arn);
+        write_member(out, &ASSUME_ROLE_INPUT.members[7], &self.role_session_name);
+        write_member(out, &ASSUME_ROLE_INPUT.members[8], &self.serial_number);
+        write_member(out, &ASSUME_ROLE_INPUT.members[9], &self.source_identity);
+        write_member(out, &ASSUME_ROLE_INPUT.members[10], &self.tags);
+        write_member(out, &ASSUME_ROLE_INPUT.members[11], &self.token_code);
+        write_member(out, &ASSUME_ROLE_INPUT.members[12], &self.transitive_tag_keys);
+
+        out.end_structure();
+    }
+}
+
+/// What AssumeRole answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AssumeRoleOutput {
+    /// `AssumedRoleUser`.
+    pub assumed_role_user: Option<AssumedRoleUser>,
+    /// `Credentials`.
+    pub credentials: Option<Credentials>,
+    /// `PackedPolicySize`.
+    pub packed_policy_size: Option<i32>,
+    /// `SessionTokenSize`.
+    pub session_token_size: Option<i32>,
+    /// `SessionTokenUtilization`.
+    pub session_token_utilization: Option<i32>,
+    /// `SourceIdentity`.
+    pub source_identity: Option<String>,
+}
+
+static ASSUME_ROLE_OUTPUT: Structure = Structure {
+    name: "AssumeRoleOutput",
+    members: &[
+        Member {
+            name: "AssumedRoleUser",
+            query_name: "AssumedRoleUser",
+            xml_name: "AssumedRoleUser",
+            required: false,
+            sensitive: false,
+            shape: Shape::Structure(&ASSUMED_ROLE_USER),
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "Credentials",
+            query_name: "Credentials",
+            xml_name: "Credentials",
+            required: false,
+            sensitive: false,
+            shape: Shape::Structure(&CREDENTIALS),
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "PackedPolicySize",
+            query_name: "PackedPolicySize",
+            xml_name: "PackedPolicySize",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits { min: Some(0), max: None, values: &[] },
+        },
+        Member {
+            name: "SessionTokenSize",
+            query_name: "SessionTokenSize",
+            xml_name: "SessionTokenSize",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits { min: Some(0), max: None, values: &[] },
+        },
+        Member {
+            name: "SessionTokenUtilization",
+            query_name: "SessionTokenUtilization",
+            xml_name: "SessionTokenUtilization",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits { min: Some(0), max: None, values: &[] },
+        },
+        Member {
+            name: "SourceIdentity",
+            query_name: "SourceIdentity",
+            xml_name: "SourceIdentity",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(2), max: Some(64), values: &[] },
+        },
+    ],
+};
+
+impl Value for AssumeRoleOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(AssumeRoleOutput {
+            assumed_role_user: fields.take(0)?,
+            credentials: fields.take(1)?,
+            packed_policy_size: fields.take(2)?,
+            session_token_size: fields.take(3)?,
+            session_token_utilization: fields.take(4)?,
+            source_identity: fields.take(5)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &ASSUME_ROLE_OUTPUT.members[0], &self.assumed_role_user);
+        write_member(out, &ASSUME_ROLE_OUTPUT.members[1], &self.credentials);
+        write_member(out, &ASSUME_ROLE_OUTPUT.members[2], &self.packed_policy_size);
+        write_member(out, &ASSUME_ROLE_OUTPUT.members[3], &self.session_token_size);
+        write_member(out, &ASSUME_ROLE_OUTPUT.members[4], &self.session_token_utilization);
+        write_member(out, &ASSUME_ROLE_OUTPUT.members[5], &self.source_identity);
+
+        out.end_structure();
+    }
+}
+
+/// AWS's `AssumedRoleUser`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AssumedRoleUser {
+    /// `Arn`, required.
+    pub arn: String,
+    /// `AssumedRoleId`, required.
+    pub assumed_role_id: String,
+}
+
+static ASSUMED_ROLE_USER: Structure = Structure {
+    name: "AssumedRoleUser",
+    members: &[
+        Member {
+            name: "Arn",
+            query_name: "Arn",
+            xml_name: "Arn",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+        },
+        Member {
+            name: "AssumedRoleId",
+            query_name: "AssumedRoleId",
+            xml_name: "AssumedRoleId",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(2), max: Some(193), values: &[] },
+        },
+    ],
+};
+
+impl Value for AssumedRoleUser {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(AssumedRoleUser { arn: fields.take(0)?, assumed_role_id: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &ASSUMED_ROLE_USER.members[0], &self.arn);
+        write_member(out, &ASSUMED_ROLE_USER.members[1], &self.assumed_role_id);
+
+        out.end_structure();
+    }
+}
+
+/// AWS's `Credentials`.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// `AccessKeyId`, required.
+    pub access_key_id: String,
+    /// `Expiration`, required.
+    pub expiration: EpochMs,
+    /// `SecretAccessKey`, required.
+    pub secret_access_key: String,
+    /// `SessionToken`, required.
+    pub session_token: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials")
+            .field("access_key_id", &self.access_key_id)
+            .field("expiration", &self.expiration)
+            .field("secret_access_key", &"***")
+            .field("session_token", &self.session_token)
+            .finish()
+    }
+}
+
+static CREDENTIALS: Structure = Structure {
+    name: "Credentials",
+    members: &[
+        Member {
+            name: "AccessKeyId",
+            query_name: "AccessKeyId",
+            xml_name: "AccessKeyId",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(16), max: Some(128), values: &[] },
+        },
+        Member {
+            name: "Expiration",
+            query_name: "Expiration",
+            xml_name: "Expiration",
+            required: true,
+            sensitive: false,
+            shape: Shape::Timestamp,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "SecretAccessKey",
+            query_name: "SecretAccessKey",
+            xml_name: "SecretAccessKey",
+            required: true,
+            sensitive: true,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "SessionToken",
+            query_name: "SessionToken",
+            xml_name: "SessionToken",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits::NONE,
+        },
+    ],
+};
+
+impl Value for Credentials {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(Credentials {
+            access_key_id: fields.take(0)?,
+            expiration: fields.take(1)?,
+            secret_access_key: fields.take(2)?,
+            session_token: fields.take(3)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &CREDENTIALS.members[0], &self.access_key_id);
+        write_member(out, &CREDENTIALS.members[1], &self.expiration);
+        write_member(out, &CREDENTIALS.members[2], &self.secret_access_key);
+        write_member(out, &CREDENTIALS.members[3], &self.session_token);
+
+        out.end_structure();
+    }
+}
 
 /// What GetCallerIdentity takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -141,6 +640,277 @@ impl Value for GetCallerIdentityOutput {
         write_member(out, &GET_CALLER_IDENTITY_OUTPUT.members[0], &self.account);
         write_member(out, &GET_CALLER_IDENTITY_OUTPUT.members[1], &self.arn);
         write_member(out, &GET_CALLER_IDENTITY_OUTPUT.members[2], &self.user_id);
+
+        out.end_structure();
+    }
+}
+
+/// What GetSessionToken takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GetSessionTokenInput {
+    /// `DurationSeconds`.
+    pub duration_seconds: Option<i32>,
+    /// `MinimumSessionTokenSize`.
+    pub minimum_session_token_size: Option<i32>,
+    /// `SerialNumber`.
+    pub serial_number: Option<String>,
+    /// `TokenCode`.
+    pub token_code: Option<String>,
+}
+
+static GET_SESSION_TOKEN_INPUT: Structure = Structure {
+    name: "GetSessionTokenInput",
+    members: &[
+        Member {
+            name: "DurationSeconds",
+            query_name: "DurationSeconds",
+            xml_name: "DurationSeconds",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits { min: Some(900), max: Some(129600), values: &[] },
+        },
+        Member {
+            name: "MinimumSessionTokenSize",
+            query_name: "MinimumSessionTokenSize",
+            xml_name: "MinimumSessionTokenSize",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits { min: Some(0), max: Some(4096), values: &[] },
+        },
+        Member {
+            name: "SerialNumber",
+            query_name: "SerialNumber",
+            xml_name: "SerialNumber",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(9), max: Some(256), values: &[] },
+        },
+        Member {
+            name: "TokenCode",
+            query_name: "TokenCode",
+            xml_name: "TokenCode",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(6), max: Some(6), values: &[] },
+        },
+    ],
+};
+
+impl Value for GetSessionTokenInput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(GetSessionTokenInput {
+            duration_seconds: fields.take(0)?,
+            minimum_session_token_size: fields.take(1)?,
+            serial_number: fields.take(2)?,
+            token_code: fields.take(3)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &GET_SESSION_TOKEN_INPUT.members[0], &self.duration_seconds);
+        write_member(out, &GET_SESSION_TOKEN_INPUT.members[1], &self.minimum_session_token_size);
+        write_member(out, &GET_SESSION_TOKEN_INPUT.members[2], &self.serial_number);
+        write_member(out, &GET_SESSION_TOKEN_INPUT.members[3], &self.token_code);
+
+        out.end_structure();
+    }
+}
+
+/// What GetSessionToken answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GetSessionTokenOutput {
+    /// `Credentials`.
+    pub credentials: Option<Credentials>,
+    /// `SessionTokenSize`.
+    pub session_token_size: Option<i32>,
+    /// `SessionTokenUtilization`.
+    pub session_token_utilization: Option<i32>,
+}
+
+static GET_SESSION_TOKEN_OUTPUT: Structure = Structure {
+    name: "GetSessionTokenOutput",
+    members: &[
+        Member {
+            name: "Credentials",
+            query_name: "Credentials",
+            xml_name: "Credentials",
+            required: false,
+            sensitive: false,
+            shape: Shape::Structure(&CREDENTIALS),
+            limits: Limits::NONE,
+        },
+        Member {
+            name: "SessionTokenSize",
+            query_name: "SessionTokenSize",
+            xml_name: "SessionTokenSize",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits { min: Some(0), max: None, values: &[] },
+        },
+        Member {
+            name: "SessionTokenUtilization",
+            query_name: "SessionTokenUtilization",
+            xml_name: "SessionTokenUtilization",
+            required: false,
+            sensitive: false,
+            shape: Shape::Integer,
+            limits: Limits { min: Some(0), max: None, values: &[] },
+        },
+    ],
+};
+
+impl Value for GetSessionTokenOutput {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(GetSessionTokenOutput {
+            credentials: fields.take(0)?,
+            session_token_size: fields.take(1)?,
+            session_token_utilization: fields.take(2)?,
+        })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &GET_SESSION_TOKEN_OUTPUT.members[0], &self.credentials);
+        write_member(out, &GET_SESSION_TOKEN_OUTPUT.members[1], &self.session_token_size);
+        write_member(out, &GET_SESSION_TOKEN_OUTPUT.members[2], &self.session_token_utilization);
+
+        out.end_structure();
+    }
+}
+
+/// AWS's `PolicyDescriptorType`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyDescriptorType {
+    /// `arn`.
+    pub arn: Option<String>,
+}
+
+static POLICY_DESCRIPTOR_TYPE: Structure = Structure {
+    name: "PolicyDescriptorType",
+    members: &[Member {
+        name: "arn",
+        query_name: "arn",
+        xml_name: "arn",
+        required: false,
+        sensitive: false,
+        shape: Shape::String,
+        limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+    }],
+};
+
+impl Value for PolicyDescriptorType {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(PolicyDescriptorType { arn: fields.take(0)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &POLICY_DESCRIPTOR_TYPE.members[0], &self.arn);
+
+        out.end_structure();
+    }
+}
+
+/// AWS's `ProvidedContext`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProvidedContext {
+    /// `ContextAssertion`.
+    pub context_assertion: Option<String>,
+    /// `ProviderArn`.
+    pub provider_arn: Option<String>,
+}
+
+static PROVIDED_CONTEXT: Structure = Structure {
+    name: "ProvidedContext",
+    members: &[
+        Member {
+            name: "ContextAssertion",
+            query_name: "ContextAssertion",
+            xml_name: "ContextAssertion",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(4), max: Some(2048), values: &[] },
+        },
+        Member {
+            name: "ProviderArn",
+            query_name: "ProviderArn",
+            xml_name: "ProviderArn",
+            required: false,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(20), max: Some(2048), values: &[] },
+        },
+    ],
+};
+
+impl Value for ProvidedContext {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(ProvidedContext { context_assertion: fields.take(0)?, provider_arn: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &PROVIDED_CONTEXT.members[0], &self.context_assertion);
+        write_member(out, &PROVIDED_CONTEXT.members[1], &self.provider_arn);
+
+        out.end_structure();
+    }
+}
+
+/// AWS's `Tag`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tag {
+    /// `Key`, required.
+    pub key: String,
+    /// `Value`, required.
+    pub value: String,
+}
+
+static TAG: Structure = Structure {
+    name: "Tag",
+    members: &[
+        Member {
+            name: "Key",
+            query_name: "Key",
+            xml_name: "Key",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(1), max: Some(128), values: &[] },
+        },
+        Member {
+            name: "Value",
+            query_name: "Value",
+            xml_name: "Value",
+            required: true,
+            sensitive: false,
+            shape: Shape::String,
+            limits: Limits { min: Some(0), max: Some(256), values: &[] },
+        },
+    ],
+};
+
+impl Value for Tag {
+    fn bind(node: Node<'_>) -> Result<Self, Unbound> {
+        let mut fields = Fields::of(node)?;
+        Ok(Tag { key: fields.take(0)?, value: fields.take(1)? })
+    }
+
+    fn write(&self, _: &Shape, out: &mut dyn Writer) {
+        out.begin_structure();
+        write_member(out, &TAG.members[0], &self.key);
+        write_member(out, &TAG.members[1], &self.value);
 
         out.end_structure();
     }

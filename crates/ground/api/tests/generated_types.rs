@@ -143,6 +143,7 @@ every_input_and_output! {
     ec2:
     AllocateAddress(AllocateAddressInput => AllocateAddressOutput);
     AssociateAddress(AssociateAddressInput => AssociateAddressOutput);
+    AssociateIamInstanceProfile(AssociateIamInstanceProfileInput => AssociateIamInstanceProfileOutput);
     AssociateRouteTable(AssociateRouteTableInput => AssociateRouteTableOutput);
     AttachInternetGateway(AttachInternetGatewayInput);
     AuthorizeSecurityGroupEgress(AuthorizeSecurityGroupEgressInput => AuthorizeSecurityGroupEgressOutput);
@@ -177,6 +178,7 @@ every_input_and_output! {
     DescribeAddresses(DescribeAddressesInput => DescribeAddressesOutput);
     DescribeAvailabilityZones(DescribeAvailabilityZonesInput => DescribeAvailabilityZonesOutput);
     DescribeDhcpOptions(DescribeDhcpOptionsInput => DescribeDhcpOptionsOutput);
+    DescribeIamInstanceProfileAssociations(DescribeIamInstanceProfileAssociationsInput => DescribeIamInstanceProfileAssociationsOutput);
     DescribeImages(DescribeImagesInput => DescribeImagesOutput);
     DescribeInstanceAttribute(DescribeInstanceAttributeInput => DescribeInstanceAttributeOutput);
     DescribeInstanceStatus(DescribeInstanceStatusInput => DescribeInstanceStatusOutput);
@@ -199,6 +201,7 @@ every_input_and_output! {
     DescribeVpcs(DescribeVpcsInput => DescribeVpcsOutput);
     DetachInternetGateway(DetachInternetGatewayInput);
     DisassociateAddress(DisassociateAddressInput);
+    DisassociateIamInstanceProfile(DisassociateIamInstanceProfileInput => DisassociateIamInstanceProfileOutput);
     DisassociateRouteTable(DisassociateRouteTableInput);
     GetConsoleOutput(GetConsoleOutputInput => GetConsoleOutputOutput);
     ImportKeyPair(ImportKeyPairInput => ImportKeyPairOutput);
@@ -210,6 +213,7 @@ every_input_and_output! {
     ModifyVpcAttribute(ModifyVpcAttributeInput);
     RebootInstances(RebootInstancesInput);
     ReleaseAddress(ReleaseAddressInput);
+    ReplaceIamInstanceProfileAssociation(ReplaceIamInstanceProfileAssociationInput => ReplaceIamInstanceProfileAssociationOutput);
     ReplaceNetworkAclAssociation(ReplaceNetworkAclAssociationInput => ReplaceNetworkAclAssociationOutput);
     ReplaceNetworkAclEntry(ReplaceNetworkAclEntryInput);
     ReplaceRoute(ReplaceRouteInput);
@@ -259,12 +263,54 @@ every_input_and_output! {
 
 every_input_and_output! {
     iam:
+    AddRoleToInstanceProfile(AddRoleToInstanceProfileInput);
+    AttachRolePolicy(AttachRolePolicyInput);
+    CreateInstanceProfile(CreateInstanceProfileInput => CreateInstanceProfileOutput);
+    CreatePolicy(CreatePolicyInput => CreatePolicyOutput);
+    CreatePolicyVersion(CreatePolicyVersionInput => CreatePolicyVersionOutput);
+    CreateRole(CreateRoleInput => CreateRoleOutput);
+    DeleteInstanceProfile(DeleteInstanceProfileInput);
+    DeletePolicy(DeletePolicyInput);
+    DeletePolicyVersion(DeletePolicyVersionInput);
+    DeleteRole(DeleteRoleInput);
+    DeleteRolePermissionsBoundary(DeleteRolePermissionsBoundaryInput);
+    DeleteRolePolicy(DeleteRolePolicyInput);
     DeleteServerCertificate(DeleteServerCertificateInput);
+    DetachRolePolicy(DetachRolePolicyInput);
+    GetInstanceProfile(GetInstanceProfileInput => GetInstanceProfileOutput);
+    GetPolicy(GetPolicyInput => GetPolicyOutput);
+    GetPolicyVersion(GetPolicyVersionInput => GetPolicyVersionOutput);
+    GetRole(GetRoleInput => GetRoleOutput);
+    GetRolePolicy(GetRolePolicyInput => GetRolePolicyOutput);
     GetServerCertificate(GetServerCertificateInput => GetServerCertificateOutput);
+    ListAttachedRolePolicies(ListAttachedRolePoliciesInput => ListAttachedRolePoliciesOutput);
+    ListEntitiesForPolicy(ListEntitiesForPolicyInput => ListEntitiesForPolicyOutput);
+    ListInstanceProfileTags(ListInstanceProfileTagsInput => ListInstanceProfileTagsOutput);
+    ListInstanceProfiles(ListInstanceProfilesInput => ListInstanceProfilesOutput);
+    ListInstanceProfilesForRole(ListInstanceProfilesForRoleInput => ListInstanceProfilesForRoleOutput);
+    ListPolicies(ListPoliciesInput => ListPoliciesOutput);
+    ListPolicyTags(ListPolicyTagsInput => ListPolicyTagsOutput);
+    ListPolicyVersions(ListPolicyVersionsInput => ListPolicyVersionsOutput);
+    ListRolePolicies(ListRolePoliciesInput => ListRolePoliciesOutput);
+    ListRoleTags(ListRoleTagsInput => ListRoleTagsOutput);
+    ListRoles(ListRolesInput => ListRolesOutput);
     ListServerCertificateTags(ListServerCertificateTagsInput => ListServerCertificateTagsOutput);
     ListServerCertificates(ListServerCertificatesInput => ListServerCertificatesOutput);
+    PutRolePermissionsBoundary(PutRolePermissionsBoundaryInput);
+    PutRolePolicy(PutRolePolicyInput);
+    RemoveRoleFromInstanceProfile(RemoveRoleFromInstanceProfileInput);
+    SetDefaultPolicyVersion(SetDefaultPolicyVersionInput);
+    TagInstanceProfile(TagInstanceProfileInput);
+    TagPolicy(TagPolicyInput);
+    TagRole(TagRoleInput);
     TagServerCertificate(TagServerCertificateInput);
+    UntagInstanceProfile(UntagInstanceProfileInput);
+    UntagPolicy(UntagPolicyInput);
+    UntagRole(UntagRoleInput);
     UntagServerCertificate(UntagServerCertificateInput);
+    UpdateAssumeRolePolicy(UpdateAssumeRolePolicyInput);
+    UpdateRole(UpdateRoleInput => UpdateRoleOutput);
+    UpdateRoleDescription(UpdateRoleDescriptionInput => UpdateRoleDescriptionOutput);
     UpdateServerCertificate(UpdateServerCertificateInput);
     UploadServerCertificate(UploadServerCertificateInput => UploadServerCertificateOutput);
 }
@@ -298,7 +344,9 @@ every_input_and_output! {
 
 every_input_and_output! {
     sts:
+    AssumeRole(AssumeRoleInput => AssumeRoleOutput);
     GetCallerIdentity(GetCallerIdentityInput => GetCallerIdentityOutput);
+    GetSessionToken(GetSessionTokenInput => GetSessionTokenOutput);
 }
 
 every_input_and_output! {

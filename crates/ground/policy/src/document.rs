@@ -39,6 +39,17 @@ impl Limits {
     };
 }
 
+/// What a policy is attached to, which says who and what its statements may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A queue, a bucket: statements name principals and resources.
+    Resource,
+    /// A role: it is itself the principal, so statements name resources only.
+    Identity,
+    /// A role's trust policy: it is itself the resource, so statements name principals only.
+    Trust,
+}
+
 /// What a statement does to the requests that it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -109,6 +120,14 @@ impl Policy {
     /// # Errors
     /// What is wrong, and where.
     pub fn parse_within(text: &str, limits: &Limits) -> Result<Self, PolicyError> {
+        Self::parse_kind(text, Kind::Resource, limits)
+    }
+
+    /// Parses a policy of a kind that keeps within limits.
+    ///
+    /// # Errors
+    /// What is wrong, and where.
+    pub fn parse_kind(text: &str, kind: Kind, limits: &Limits) -> Result<Self, PolicyError> {
         at_most("bytes", text.len(), limits.bytes_max)?;
         let document = Node::parse(text)?;
         if !matches!(document, Node::Object(_)) {
@@ -124,7 +143,7 @@ impl Policy {
             }
         }
         let statements = statements.ok_or_else(|| PolicyError::new(Problem::MissingField("Statement"), ""))?;
-        let policy = Self { id, statements: parse_statements(statements, dialect)? };
+        let policy = Self { id, statements: parse_statements(statements, kind, dialect)? };
         policy.keep_within(limits)?;
         Ok(policy)
     }
@@ -167,18 +186,18 @@ fn dialect_of(node: &Node) -> Result<Dialect, PolicyError> {
     }
 }
 
-fn parse_statements(node: &Node, dialect: Dialect) -> Result<Vec<Statement>, PolicyError> {
+fn parse_statements(node: &Node, kind: Kind, dialect: Dialect) -> Result<Vec<Statement>, PolicyError> {
     let nodes = node.one_or_many();
     if nodes.is_empty() {
         return Err(PolicyError::new(Problem::NoStatements, "Statement"));
     }
     let place =
         |index| if matches!(node, Node::List(_)) { format!("Statement[{index}]") } else { "Statement".to_owned() };
-    nodes.iter().enumerate().map(|(index, node)| Statement::parse(node, dialect, &place(index))).collect()
+    nodes.iter().enumerate().map(|(index, node)| Statement::parse(node, kind, dialect, &place(index))).collect()
 }
 
 impl Statement {
-    fn parse(node: &Node, dialect: Dialect, place: &str) -> Result<Self, PolicyError> {
+    fn parse(node: &Node, kind: Kind, dialect: Dialect, place: &str) -> Result<Self, PolicyError> {
         let members = node.members(place)?;
         if let Some((name, _)) = members.iter().find(|(name, _)| !ELEMENTS.contains(&name.as_str())) {
             return Err(PolicyError::new(Problem::UnknownField(name.clone()), place));
@@ -193,13 +212,27 @@ impl Statement {
             (None, Some(node)) => Ok((true, node, format!("{place}.{not_name}"))),
             (None, None) => Err(missing(name)),
         };
-        let (negated, node, at) = either("Principal", "NotPrincipal")?;
-        let principals = Either { negated, values: Named::parse_all(node, &at)? };
+        let prohibited = |names: [&'static str; 2]| match names.into_iter().find(|name| find(name).is_some()) {
+            Some(name) => Err(PolicyError::new(Problem::ProhibitedField(name), place)),
+            None => Ok(()),
+        };
+        let principals = if kind == Kind::Identity {
+            prohibited(["Principal", "NotPrincipal"])?;
+            Either { negated: false, values: vec![Named::Everyone] }
+        } else {
+            let (negated, node, at) = either("Principal", "NotPrincipal")?;
+            Either { negated, values: Named::parse_all(node, &at)? }
+        };
         let (negated, node, at) = either("Action", "NotAction")?;
         let actions = Either { negated, values: written(node, &at, &Problem::InvalidAction, action_of)? };
-        let (negated, node, at) = either("Resource", "NotResource")?;
         let resource = |text: &str| resource_of(text, dialect);
-        let resources = Either { negated, values: written(node, &at, &Problem::InvalidResource, resource)? };
+        let resources = if kind == Kind::Trust {
+            prohibited(["Resource", "NotResource"])?;
+            Either { negated: false, values: vec![Written { text: "*".into(), pattern: Pattern::wild("*") }] }
+        } else {
+            let (negated, node, at) = either("Resource", "NotResource")?;
+            Either { negated, values: written(node, &at, &Problem::InvalidResource, resource)? }
+        };
         let conditions = match find("Condition") {
             Some(node) => Condition::parse_all(node, dialect, &format!("{place}.Condition"))?,
             None => Vec::new(),
@@ -241,13 +274,15 @@ impl Statement {
     pub(crate) fn mismatch(&self, request: &Request<'_>) -> Option<Mismatch<'_>> {
         let action = |action: &Written| action.pattern.matches(request.action, Case::Ignored, request);
         let resource = |resource: &Written| resource.pattern.matches(request.resource, Case::Sensitive, request);
+        // Of a resource that nobody knows, a deny may be meant, and an allow may not.
+        let any_resource = !request.resource_is_known && self.effect == Effect::Deny;
         if !self.principals.covers(|named| named.covers(&request.principal)) {
             return Some(Mismatch::Principal);
         }
         if !self.actions.covers(action) {
             return Some(Mismatch::Action);
         }
-        if !self.resources.covers(resource) {
+        if !any_resource && !self.resources.covers(resource) {
             return Some(Mismatch::Resource);
         }
         self.conditions.iter().find(|condition| !condition.holds(request)).map(Mismatch::Condition)

@@ -26,6 +26,9 @@ pub enum Problem {
     /// A required element is missing.
     #[error("Missing required field {0}")]
     MissingField(&'static str),
+    /// An element that a policy of this kind may not have.
+    #[error("Has prohibited field {0}")]
+    ProhibitedField(&'static str),
     /// Two elements of which a statement has one: `Action` and `NotAction`.
     #[error("Statement must not contain both {0} and {1}")]
     Contradiction(&'static str, &'static str),

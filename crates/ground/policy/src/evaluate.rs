@@ -47,6 +47,7 @@ pub struct Request<'a> {
     pub(crate) principal: Principal<'a>,
     pub(crate) action: &'a str,
     pub(crate) resource: &'a str,
+    pub(crate) resource_is_known: bool,
     context: Vec<(Cow<'a, str>, Vec<Cow<'a, str>>)>,
 }
 
@@ -55,7 +56,7 @@ impl<'a> Request<'a> {
     /// `aws:PrincipalAccount`, `aws:PrincipalArn`, `aws:PrincipalType`, `aws:userid`, `aws:username`,
     /// `aws:PrincipalIsAWSService`, `aws:PrincipalServiceName`, each where AWS has it.
     pub fn new(principal: Principal<'a>, action: &'a str, resource: &'a str) -> Self {
-        let request = Self { principal, action, resource, context: Vec::with_capacity(12) };
+        let request = Self { principal, action, resource, resource_is_known: true, context: Vec::with_capacity(12) };
         match principal {
             Principal::Anonymous => request.with("aws:PrincipalType", "Anonymous").with("aws:userid", "anonymous"),
             Principal::Service { name } => {
@@ -105,6 +106,24 @@ impl<'a> Request<'a> {
             None => self.context.push((key, values)),
         }
         self
+    }
+
+    /// Says that the principal counts by its own name only: a statement about its whole account is not about it. In its
+    /// own account, what an account is given, the account's policies hand on.
+    pub fn of_itself(self) -> Self {
+        let principal = match self.principal {
+            Principal::Account { arn, canonical_user: _, .. } => {
+                Principal::Account { account: "", arn, canonical_user: None }
+            }
+            other => other,
+        };
+        Self { principal, ..self }
+    }
+
+    /// Says that the resource is not known for certain: a deny counts whatever it is about. Allows still have to cover
+    /// what was given as the resource, `arn:aws:ec2:us-east-1:123456789012:*`.
+    pub fn with_unknown_resource(self) -> Self {
+        Self { resource_is_known: false, ..self }
     }
 
     /// Sets `aws:CurrentTime` and `aws:EpochTime`.

@@ -32,7 +32,7 @@ mod pattern;
 mod principal;
 mod public;
 
-pub use document::{Effect, Limits, Policy, Statement};
+pub use document::{Effect, Kind, Limits, Policy, Statement};
 pub use edit::{Document, NewStatement};
 pub use error::{PolicyError, Problem};
 pub use evaluate::{Decision, Principal, Request};

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{Method, Response};
-use iam::AuthError;
+use iam::{AuthError, Parameters};
 use tracing::info;
 use wire::ApiError;
 
@@ -54,6 +54,10 @@ impl FrontDoor {
             info!(request_id = %trace.request_id, service = trace.service.name(), operation, code = %error.code, "refused");
             return answer::error(&trace.service, &asked.call, &error, &[]);
         }
+        if let Err(error) = self.authorise(asked, &trace.service, &operation, &document) {
+            info!(request_id = %trace.request_id, service = trace.service.name(), operation, code = %error.code, "refused");
+            return answer::error(&trace.service, &asked.call, &error, &[]);
+        }
         let (call, services) = (&asked.call, &self.services);
         // STS has no resource that a policy could open to everyone.
         if trace.service == Service::Sts && call.identity.is_anonymous() {
@@ -66,6 +70,19 @@ impl FrontDoor {
                 answer::error(&trace.service, call, &error, &[])
             }
         }
+    }
+
+    /// Holds a role's session to what its role may do.
+    fn authorise(&self, asked: &Asked, service: &Service, operation: &str, document: &Bytes) -> Result<(), ApiError> {
+        // Nobody else's document needs to be read twice.
+        if asked.call.identity.session().is_none() || service.document().is_none() {
+            return Ok(());
+        }
+        let parameters = match asked.call.protocol {
+            Protocol::Json10 | Protocol::Json11 => Parameters::of_json(document),
+            Protocol::Query | Protocol::Ec2Query | Protocol::RestXml => Parameters::of_form(document),
+        };
+        self.services.sessions.authorise(&asked.call, service.name(), operation, &parameters)
     }
 
     /// Authenticates a request that is held whole and completes its call.

@@ -23,7 +23,7 @@ use crate::rows::{
     self, CHANGE_SETS, ChangeRow, ChangeSetRow, DetailRow, NAMES, OnFailure, Phase, STACKS, StackRow, TEMPLATES, Target,
 };
 use crate::service::CloudFormation;
-use crate::stacks::{check_name, operation, refuse_deployment, refuse_triggers};
+use crate::stacks::{check_name, operation, refuse_deployment, refuse_triggers, role_of};
 
 /// What AWS says of a change set that would change nothing; `aws cloudformation deploy` looks for it.
 const NOTHING: &str =
@@ -57,9 +57,10 @@ impl CloudFormation {
         input: CreateChangeSetInput,
     ) -> Result<CreateChangeSetOutput, ApiError> {
         refuse(&input)?;
+        self.inner.check_role(call, input.role_arn.as_deref()).await?;
         let kind = input.change_set_type.clone().unwrap_or_else(|| "UPDATE".into());
         let known = self.inner.lookup(call, &input.stack_name).await?;
-        let (stack, is_new) = match (kind.as_str(), known) {
+        let (mut stack, is_new) = match (kind.as_str(), known) {
             ("CREATE", Some(stack)) if stack.status == "REVIEW_IN_PROGRESS" => (stack, false),
             ("CREATE", Some(stack)) => return Err(errors::cannot_be(&stack.id(), &stack.status, "created")),
             ("CREATE", None) => {
@@ -75,6 +76,8 @@ impl CloudFormation {
             ("UPDATE", None) => return Err(errors::stack_in_brackets(&input.stack_name)),
             (other, _) => return Err(errors::change_set_type(other)),
         };
+        // What the request asks for is looked up as the caller.
+        stack.acts_as = role_of(call);
         let previous = input.use_previous_template.unwrap_or(false);
         let source = Source { body: input.template_body, url: input.template_url, previous };
         let text = self.inner.text(call, source, Some(&stack)).await?;

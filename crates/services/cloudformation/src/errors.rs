@@ -40,6 +40,11 @@ pub(crate) fn from_store(call: &Call, error: &StoreError) -> ApiError {
     internal()
 }
 
+/// `RoleARN` names no role that CloudFormation may act with.
+pub(crate) fn role_cannot_be_assumed(arn: &str) -> ApiError {
+    validation(format!("Role {arn} is invalid or cannot be assumed"))
+}
+
 // --- stacks ------------------------------------------------------------------------------------------------------
 
 /// DescribeStacks and others of a stack that is not there.

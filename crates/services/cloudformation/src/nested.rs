@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use api::Call;
 use async_trait::async_trait;
 use store::{Scan, StoreError};
 use wire::ApiError;
@@ -44,6 +45,12 @@ impl Signals {
     }
 }
 
+/// A call of a nested stack's parent.
+async fn acting(step: &Step, service: &str) -> Result<Call, Failure> {
+    let call = step.origin.acting(&*step.tools.platform, service, names::uuid(&*step.tools.ids)).await;
+    call.map_err(refused)
+}
+
 #[async_trait]
 impl Stacks for Signals {
     async fn create(&self, step: &Step, request: Nested) -> Result<String, Failure> {
@@ -60,11 +67,11 @@ impl Stacks for Signals {
         if depth > NESTED_DEPTH_MAX {
             return Err(Failure::refused(format!("Stacks stand at most {NESTED_DEPTH_MAX} deep in each other")));
         }
-        let call = step.origin.call("cloudformation", names::uuid(&*step.tools.ids));
+        let call = acting(step, "cloudformation").await?;
         let name = step.name(128);
         let stack = StackRow::blank(&inner, &call, &name);
         let source = Source { body: None, url: Some(request.template_url), previous: false };
-        let to_s3 = step.origin.call("s3", names::uuid(&*step.tools.ids));
+        let to_s3 = acting(step, "s3").await?;
         let text = inner.text(&to_s3, source, None).await.map_err(refused)?;
         let capabilities = parent.as_ref().map(capabilities).unwrap_or_default();
         let prepared =
@@ -91,8 +98,8 @@ impl Stacks for Signals {
         if stack.status.ends_with("_IN_PROGRESS") {
             return Ok(true);
         }
-        let call = step.origin.call("cloudformation", names::uuid(&*step.tools.ids));
-        let to_s3 = step.origin.call("s3", names::uuid(&*step.tools.ids));
+        let call = acting(step, "cloudformation").await?;
+        let to_s3 = acting(step, "s3").await?;
         let source = Source { body: None, url: Some(request.template_url), previous: false };
         let text = inner.text(&to_s3, source, None).await.map_err(refused)?;
         let parent = self.by_id(&step.stack_id).await?;
@@ -109,10 +116,11 @@ impl Stacks for Signals {
 
     async fn delete(&self, step: &Step, id: &str) -> Result<(), Failure> {
         let Some(stack) = self.by_id(id).await? else { return Ok(()) };
-        let call = step.origin.call("cloudformation", names::uuid(&*step.tools.ids));
+        let call = acting(step, "cloudformation").await?;
+        let wishes = Wishes { token: Some(step.token()), ..Wishes::default() };
         let mut looks = 0;
         loop {
-            let begun = self.inner()?.begin_delete(&call, &stack, BTreeSet::new(), Some(step.token()), true).await;
+            let begun = self.inner()?.begin_delete(&call, &stack, BTreeSet::new(), wishes.clone(), true).await;
             match begun {
                 // It is still rolling back, or cleaning up.
                 Err(error) if error.message.contains("_IN_PROGRESS") => step.pause(looks).await?,

@@ -59,6 +59,9 @@ pub(crate) struct StackRow {
     /// Why the last operation did not become what was asked for.
     #[serde(default)]
     pub(crate) why: Option<String>,
+    /// The role with which the last operation acts: `role_arn`, or that of whoever asked for it.
+    #[serde(default)]
+    pub(crate) acts_as: Option<String>,
     /// The token of the request that made it.
     #[serde(default)]
     pub(crate) token: Option<String>,

@@ -23,7 +23,7 @@ use crate::engine::{self, ledger::Ledger};
 use crate::errors;
 use crate::limits::{CALLS_MAX, DELETED_KEPT_MS};
 use crate::names;
-use crate::resources::step::{Origin, Tools};
+use crate::resources::step::{ActsAs, Origin, Tools};
 use crate::rows::{self, CHANGE_SETS, EVENTS, NAMES, RESOURCES, STACKS, StackRow, TEMPLATES};
 
 /// How often what deleted stacks leave behind is looked for.
@@ -227,6 +227,20 @@ impl Inner {
             account: AccountId::parse(&stack.account).unwrap_or_else(blank_account),
             region: Region::parse(&stack.region).unwrap_or_else(blank_region),
             endpoint: Endpoint { scheme, authority: authority.into() },
+            acts_as: stack
+                .acts_as
+                .clone()
+                .map(|role_arn| ActsAs { is_service_role: stack.role_arn.as_ref() == Some(&role_arn), role_arn }),
+        }
+    }
+
+    /// Refuses a role that CloudFormation may not act with for the caller.
+    pub(crate) async fn check_role(&self, call: &Call, role_arn: Option<&str>) -> Result<(), ApiError> {
+        let Some(arn) = role_arn else { return Ok(()) };
+        let is_own = arn.split(':').nth(4) == Some(call.account().as_str());
+        match is_own && self.platform.acting(arn, true).await?.is_some() {
+            true => Ok(()),
+            false => Err(errors::role_cannot_be_assumed(arn)),
         }
     }
 
@@ -238,7 +252,7 @@ impl Inner {
         operation: &str,
         input: Value,
     ) -> Result<Value, ApiError> {
-        let call = self.origin(stack).call(service, names::uuid(&*self.ids));
+        let call = self.origin(stack).acting(&*self.platform, service, names::uuid(&*self.ids)).await?;
         self.platform.invoke(&call, service, operation, input).await
     }
 

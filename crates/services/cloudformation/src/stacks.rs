@@ -47,6 +47,7 @@ impl StackRow {
             uid: names::uuid(&*inner.ids),
             created_ms: inner.ledger.now_ms(),
             endpoint: format!("{}://{}", call.endpoint.scheme, call.endpoint.authority),
+            acts_as: role_of(call),
             ..Self::default()
         }
     }
@@ -98,11 +99,20 @@ impl Inner {
     {
         let refusal = Arc::new(Mutex::new(None));
         let told = Arc::clone(&refusal);
-        let changed = self.ledger.change_with(key, move |tx, stack| match begin(tx, stack)? {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                *told.lock() = Some(error);
-                Err(StoreError::Ended)
+        let caller = role_of(call);
+        let changed = self.ledger.change_with(key, move |tx, stack| {
+            let before = stack.operation.as_ref().map(|now| now.number);
+            let begun = begin(tx, stack)?;
+            // Another operation: it acts with the stack's role, or for whoever asked for it.
+            if stack.operation.as_ref().map(|now| now.number) != before {
+                stack.acts_as = stack.role_arn.clone().or(caller);
+            }
+            match begun {
+                Ok(()) => Ok(()),
+                Err(error) => {
+                    *told.lock() = Some(error);
+                    Err(StoreError::Ended)
+                }
             }
         });
         let changed = changed.await;
@@ -113,6 +123,11 @@ impl Inner {
         self.wake(key);
         Ok(stack)
     }
+}
+
+/// The role whose session asks, if one does.
+pub(crate) fn role_of(call: &Call) -> Option<String> {
+    call.identity.session().map(|session| session.role_arn.to_string())
 }
 
 /// The last part of a stack's ARN.
@@ -169,6 +184,7 @@ impl CloudFormation {
         check_name(&input.stack_name)?;
         refuse_triggers(input.rollback_configuration.as_ref(), &input.notification_ar_ns, &input.resource_types)?;
         refuse_deployment(input.deployment_config.as_ref())?;
+        self.inner.check_role(call, input.role_arn.as_deref()).await?;
         let on_failure = match (input.disable_rollback, input.on_failure.as_deref()) {
             (Some(_), Some(_)) => return Err(errors::disable_and_on_failure()),
             (Some(true), None) | (_, Some("DO_NOTHING")) => OnFailure::DoNothing,
@@ -199,7 +215,10 @@ impl CloudFormation {
     pub(crate) async fn update(&self, call: &Call, input: UpdateStackInput) -> Result<UpdateStackOutput, ApiError> {
         refuse_triggers(input.rollback_configuration.as_ref(), &input.notification_ar_ns, &input.resource_types)?;
         refuse_deployment(input.deployment_config.as_ref())?;
-        let stack = self.inner.stack(call, &input.stack_name, errors::stack_in_brackets).await?;
+        self.inner.check_role(call, input.role_arn.as_deref()).await?;
+        let mut stack = self.inner.stack(call, &input.stack_name, errors::stack_in_brackets).await?;
+        // What the request asks for is looked up as the caller.
+        stack.acts_as = role_of(call);
         if !UPDATABLE.contains(&stack.status.as_str()) || stack.status == "REVIEW_IN_PROGRESS" {
             return Err(errors::cannot_be(&stack.id(), &stack.status, "updated"));
         }
@@ -236,8 +255,10 @@ impl CloudFormation {
         if let Some(mode) = input.deletion_mode.filter(|mode| mode != "STANDARD") {
             return Err(errors::unsupported("DeletionMode", mode));
         }
+        self.inner.check_role(call, input.role_arn.as_deref()).await?;
         let retain: BTreeSet<String> = input.retain_resources.into_iter().collect();
-        self.inner.begin_delete(call, &stack, retain, input.client_request_token, false).await
+        let wishes = Wishes { token: input.client_request_token, role_arn: input.role_arn, ..Wishes::default() };
+        self.inner.begin_delete(call, &stack, retain, wishes, false).await
     }
 
     pub(crate) async fn cancel_update(&self, call: &Call, input: CancelUpdateStackInput) -> Result<(), ApiError> {
@@ -261,6 +282,8 @@ impl CloudFormation {
         input: ContinueUpdateRollbackInput,
     ) -> Result<(), ApiError> {
         let stack = self.inner.stack(call, &input.stack_name, errors::stack_in_brackets).await?;
+        self.inner.check_role(call, input.role_arn.as_deref()).await?;
+        let role_arn = input.role_arn;
         let rows = self.inner.ledger.resources(&stack.uid).await.map_err(|error| errors::from_store(call, &error))?;
         let has_failed = |name: &str| rows.iter().any(|row| row.logical == name && row.status == "UPDATE_FAILED");
         let wrong: Vec<&str> =
@@ -277,6 +300,7 @@ impl CloudFormation {
             let Some(now) = &mut stack.operation else { return Ok(Err(errors::internal())) };
             (now.number, now.phase, now.is_paused, now.skip) = (number, Phase::RollbackUpdate, false, skip);
             (stack.status, stack.reason) = ("UPDATE_ROLLBACK_IN_PROGRESS".into(), None);
+            stack.role_arn = role_arn.or(stack.role_arn.take());
             Ok(Ok(()))
         };
         self.inner.start(call, &stack.key(), begin).await.map(drop)
@@ -289,6 +313,8 @@ impl CloudFormation {
     ) -> Result<RollbackStackOutput, ApiError> {
         let stack = self.inner.stack(call, &input.stack_name, errors::stack_in_brackets).await?;
         refuse_deployment(input.deployment_config.as_ref())?;
+        self.inner.check_role(call, input.role_arn.as_deref()).await?;
+        let role_arn = input.role_arn;
         let (token, retain) = (input.client_request_token, input.retain_except_on_create.unwrap_or(false));
         let begin = move |_: &mut Transaction<'_>, stack: &mut StackRow| {
             let number = stack.number();
@@ -301,6 +327,7 @@ impl CloudFormation {
             (now.number, now.phase, now.is_paused, now.token) = (number, phase, false, token);
             now.retain_except_on_create = retain;
             (stack.status, stack.reason) = (status.into(), None);
+            stack.role_arn = role_arn.or(stack.role_arn.take());
             Ok(Ok(()))
         };
         let stack = self.inner.start(call, &stack.key(), begin).await?;
@@ -413,6 +440,7 @@ impl Inner {
     ) -> Result<String, ApiError> {
         (stack.status, stack.disable_rollback) = ("CREATE_IN_PROGRESS".into(), wishes.disable_rollback);
         (stack.timeout_min, stack.role_arn, stack.policy) = (wishes.timeout_min, wishes.role_arn, wishes.policy);
+        stack.acts_as = stack.role_arn.clone().or_else(|| role_of(call));
         (stack.parent, stack.root, stack.termination_protection) = (wishes.parent, wishes.root, wishes.protection);
         stack.reason = wishes.token.is_none().then(|| "User Initiated".to_owned());
         stack.token.clone_from(&wishes.token);
@@ -505,7 +533,7 @@ impl Inner {
         call: &Call,
         stack: &StackRow,
         retain: BTreeSet<String>,
-        token: Option<String>,
+        wishes: Wishes,
         by_parent: bool,
     ) -> Result<(), ApiError> {
         if stack.is_gone() {
@@ -537,7 +565,8 @@ impl Inner {
             }
             let number = stack.number();
             let target = stack.operation.take().map_or_else(|| stack.current.clone(), |now| now.target);
-            let mut begun = operation(Phase::Delete, number, target, token);
+            let mut begun = operation(Phase::Delete, number, target, wishes.token);
+            stack.role_arn = wishes.role_arn.or(stack.role_arn.take());
             begun.retain = retain;
             stack.reason = begun.token.is_none().then(|| "User Initiated".to_owned());
             (stack.status, stack.operation) = ("DELETE_IN_PROGRESS".into(), Some(begun));

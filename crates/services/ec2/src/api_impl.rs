@@ -12,13 +12,14 @@ use wire::ApiError;
 use crate::errors::{self, Refusal};
 use crate::request::Request;
 use crate::{
-    Ec2, addresses, images, instance_attributes, instance_status, instance_types, instances, internet_gateways,
-    key_pairs, launch_templates, network_acls, network_interfaces, regions, route_tables, routes, run, security_groups,
-    subnets, tags, transitions, volumes, vpcs,
+    Ec2, addresses, images, instance_attributes, instance_profiles, instance_status, instance_types, instances,
+    internet_gateways, key_pairs, launch_templates, network_acls, network_interfaces, regions, route_tables, routes,
+    security_groups, subnets, tags, transitions, volumes, vpcs,
 };
 
 /// One line an operation: `look` reads one moment of the rows, `change` is one transaction, `always` is a change that
-/// the API gives no trial of, and `ask` is a method of [`Ec2`] that waits for others.
+/// the API gives no trial of (`…_always` for the others), `ask` is a method of [`Ec2`] that waits for others, and `ask_as`
+/// one that must know who asks.
 macro_rules! operations {
     ($($kind:ident $name:ident($input:ident) -> $output:ty = $function:path;)*) => {
         #[async_trait]
@@ -42,14 +43,24 @@ macro_rules! operation {
     (always, $this:ident, $call:ident, $input:ident, $function:path) => {
         $this.change($this.request($call, None).await?, $input, $function).await
     };
+    (look_always, $this:ident, $call:ident, $input:ident, $function:path) => {
+        $this.look($this.request($call, None).await?, $input, $function).await
+    };
     (ask, $this:ident, $call:ident, $input:ident, $function:path) => {
         $function($this, $this.request($call, $input.dry_run).await?, $input).await
+    };
+    (ask_as, $this:ident, $call:ident, $input:ident, $function:path) => {
+        $function($this, $call, $this.request($call, $input.dry_run).await?, $input).await
+    };
+    (ask_always, $this:ident, $call:ident, $input:ident, $function:path) => {
+        $function($this, $call, $this.request($call, None).await?, $input).await
     };
 }
 
 operations! {
     change allocate_address(AllocateAddressInput) -> AllocateAddressOutput = addresses::allocate;
     change associate_address(AssociateAddressInput) -> AssociateAddressOutput = addresses::associate;
+    ask_always associate_iam_instance_profile(AssociateIamInstanceProfileInput) -> AssociateIamInstanceProfileOutput = instance_profiles::associate;
     change associate_route_table(AssociateRouteTableInput) -> AssociateRouteTableOutput = route_tables::associate;
     change attach_internet_gateway(AttachInternetGatewayInput) -> () = internet_gateways::attach;
     change authorize_security_group_egress(AuthorizeSecurityGroupEgressInput) -> AuthorizeSecurityGroupEgressOutput = security_groups::authorize_egress;
@@ -84,6 +95,7 @@ operations! {
     look describe_addresses(DescribeAddressesInput) -> DescribeAddressesOutput = addresses::describe;
     look describe_availability_zones(DescribeAvailabilityZonesInput) -> DescribeAvailabilityZonesOutput = regions::zones;
     look describe_dhcp_options(DescribeDhcpOptionsInput) -> DescribeDhcpOptionsOutput = vpcs::describe_dhcp_options;
+    look_always describe_iam_instance_profile_associations(DescribeIamInstanceProfileAssociationsInput) -> DescribeIamInstanceProfileAssociationsOutput = instance_profiles::describe;
     look describe_images(DescribeImagesInput) -> DescribeImagesOutput = images::describe;
     look describe_instance_attribute(DescribeInstanceAttributeInput) -> DescribeInstanceAttributeOutput = instance_attributes::describe;
     look describe_instance_status(DescribeInstanceStatusInput) -> DescribeInstanceStatusOutput = instance_status::describe;
@@ -106,6 +118,7 @@ operations! {
     look describe_vpcs(DescribeVpcsInput) -> DescribeVpcsOutput = vpcs::describe;
     change detach_internet_gateway(DetachInternetGatewayInput) -> () = internet_gateways::detach;
     change disassociate_address(DisassociateAddressInput) -> () = addresses::disassociate;
+    always disassociate_iam_instance_profile(DisassociateIamInstanceProfileInput) -> DisassociateIamInstanceProfileOutput = instance_profiles::disassociate;
     change disassociate_route_table(DisassociateRouteTableInput) -> () = route_tables::disassociate;
     ask get_console_output(GetConsoleOutputInput) -> GetConsoleOutputOutput = console_output;
     change import_key_pair(ImportKeyPairInput) -> ImportKeyPairOutput = key_pairs::import;
@@ -117,13 +130,14 @@ operations! {
     always modify_vpc_attribute(ModifyVpcAttributeInput) -> () = vpcs::modify_attribute;
     change reboot_instances(RebootInstancesInput) -> () = transitions::reboot;
     change release_address(ReleaseAddressInput) -> () = addresses::release;
+    ask_always replace_iam_instance_profile_association(ReplaceIamInstanceProfileAssociationInput) -> ReplaceIamInstanceProfileAssociationOutput = instance_profiles::replace;
     change replace_network_acl_association(ReplaceNetworkAclAssociationInput) -> ReplaceNetworkAclAssociationOutput = network_acls::replace_association;
     change replace_network_acl_entry(ReplaceNetworkAclEntryInput) -> () = network_acls::replace_entry;
     change replace_route(ReplaceRouteInput) -> () = routes::replace;
     change replace_route_table_association(ReplaceRouteTableAssociationInput) -> ReplaceRouteTableAssociationOutput = route_tables::replace_association;
     change revoke_security_group_egress(RevokeSecurityGroupEgressInput) -> RevokeSecurityGroupEgressOutput = security_groups::revoke_egress;
     change revoke_security_group_ingress(RevokeSecurityGroupIngressInput) -> RevokeSecurityGroupIngressOutput = security_groups::revoke_ingress;
-    change run_instances(RunInstancesInput) -> RunInstancesOutput = run::run;
+    ask_as run_instances(RunInstancesInput) -> RunInstancesOutput = instance_profiles::run_instances;
     change start_instances(StartInstancesInput) -> StartInstancesOutput = transitions::start;
     change stop_instances(StopInstancesInput) -> StopInstancesOutput = transitions::stop;
     change terminate_instances(TerminateInstancesInput) -> TerminateInstancesOutput = transitions::terminate;

@@ -201,6 +201,7 @@ pub(crate) fn instance(
         instance_type: Some(row.instance_type.clone()),
         key_name: row.key.as_ref().map(|key| key.name.clone()),
         launch_time: Some(epoch(row.launched_at_ms)),
+        iam_instance_profile: row.profile.as_ref().map(crate::instance_profiles::told),
         metadata_options: Some(metadata),
         monitoring: Some(Monitoring {
             state: Some(if row.monitoring { "enabled" } else { "disabled" }.to_owned()),

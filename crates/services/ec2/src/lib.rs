@@ -26,6 +26,7 @@ mod filters;
 mod identity;
 mod images;
 mod instance_attributes;
+mod instance_profiles;
 mod instance_status;
 mod instance_types;
 mod instances;

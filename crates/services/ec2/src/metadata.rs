@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use host::Ids;
+use api::InstanceRoles;
+use host::{Clock, Ids};
 use machines::{InstanceId, Metadata, MetadataDocument, MetadataOptions};
 use store::{Scan, Store, StoreError, View};
 
@@ -17,7 +18,7 @@ use crate::place::{Layout, Place};
 use crate::regions::zone_id;
 use crate::rows::*;
 use crate::to_networks::id_in;
-use crate::{images, moments, tags, to_engine};
+use crate::{images, instance_profiles, moments, tags, to_engine};
 
 /// The version of the document's form, as AWS states it.
 const DOCUMENT_VERSION: &str = "2017-09-30";
@@ -25,16 +26,27 @@ const DOCUMENT_VERSION: &str = "2017-09-30";
 /// Answers from the rows.
 pub(crate) struct MetadataSource {
     pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) layout: Arc<Layout>,
+    pub(crate) instance_roles: Option<Arc<dyn InstanceRoles>>,
 }
+
+/// Where an instance is, its profile, and what it may learn.
+type Found = (Place, Option<ProfileRow>, MetadataDocument);
 
 impl Metadata for MetadataSource {
     fn document(&self, instance: &InstanceId) -> Option<Arc<MetadataDocument>> {
         let found = identity::key(&self.store, &*self.ids)
             .and_then(|key| self.store.read(|view| self.find(view, &key, &instance.0)));
         match found {
-            Ok(document) => document.map(Arc::new),
+            Ok(found) => found.map(|(place, profile, mut document)| {
+                // IAM reads rows of its own: not while ours are being read.
+                let (roles, now_ms) = (self.instance_roles.as_deref(), self.clock.now().as_millis());
+                (document.iam_info, document.credentials) =
+                    instance_profiles::metadata(roles, &place, &instance.0, profile.as_ref(), now_ms);
+                Arc::new(document)
+            }),
             Err(error) => {
                 tracing::error!(%error, %instance, "an instance's metadata could not be read");
                 None
@@ -44,7 +56,7 @@ impl Metadata for MetadataSource {
 }
 
 impl MetadataSource {
-    fn find(&self, view: &View<'_>, key: &IdentityKeyRow, id: &str) -> Result<Option<MetadataDocument>, StoreError> {
+    fn find(&self, view: &View<'_>, key: &IdentityKeyRow, id: &str) -> Result<Option<Found>, StoreError> {
         let keys = view.keys(&INSTANCES, &Scan::all())?;
         let Some(row_key) = keys.into_iter().find(|row_key| id_in(row_key) == id) else { return Ok(None) };
         let (Some(place), Some(row)) = (Place::in_key(&row_key), view.get(&INSTANCES, &row_key)?) else {
@@ -64,7 +76,8 @@ impl MetadataSource {
         let own_tags = own_tags.into_iter().filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default())));
         let document = document(&place, id, &row, &interface);
         let MetadataRow { enabled, tokens_required, hop_limit, tags } = row.metadata;
-        Ok(Some(MetadataDocument {
+        let profile = row.profile.clone();
+        let told = MetadataDocument {
             options: MetadataOptions { enabled, tokens_required, hop_limit, tags },
             image_id: row.image_id.clone(),
             instance_id: id.to_owned(),
@@ -99,7 +112,8 @@ impl MetadataSource {
             identity_signature: identity::sign(key, &document),
             identity_document: document,
             ..MetadataDocument::default()
-        }))
+        };
+        Ok(Some((place, profile, told)))
     }
 }
 

@@ -114,7 +114,7 @@ impl Place {
     pub(crate) fn of(call: &Call) -> Result<Self, Refusal> {
         match call.identity.principal {
             Principal::Anonymous => Err(Refusal::NotSigned),
-            Principal::Account { .. } | Principal::Service { .. } => {
+            Principal::Account { .. } | Principal::Session(_) | Principal::Service { .. } => {
                 Ok(Self { account: call.account().clone(), region: call.region.clone() })
             }
         }

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use host::{Clock, Ids};
+use host::Clock;
 use machines::{EngineError, InstanceId, InstanceSpec, Networks};
 use store::{Scan, Store, StoreError, Transaction, View};
 use tokio::task::{JoinHandle, JoinSet};
@@ -19,7 +19,7 @@ use crate::engine::{InstanceEngine, InstanceOptions, Instances};
 use crate::life::{self, Deed};
 use crate::metadata::MetadataSource;
 use crate::network_interfaces;
-use crate::place::{Layout, Place};
+use crate::place::Place;
 use crate::rows::*;
 use crate::to_networks::{NetworkRows, id_in};
 use crate::{tags, to_engine};
@@ -42,11 +42,10 @@ impl Drop for Reconciling {
 pub(crate) fn start(
     store: Store,
     clock: Arc<dyn Clock>,
-    ids: Arc<dyn Ids>,
-    layout: Arc<Layout>,
+    metadata: MetadataSource,
     options: InstanceOptions,
 ) -> Reconciling {
-    options.engine.set_metadata(Arc::new(MetadataSource { store: store.clone(), ids, layout }));
+    options.engine.set_metadata(Arc::new(metadata));
     let reconciler = Reconciler { store, clock, options, published: None, busy: HashSet::new(), deeds: JoinSet::new() };
     Reconciling(tokio::spawn(reconciler.run()))
 }

@@ -27,7 +27,7 @@ impl Request {
     pub(crate) fn new(place: Place, call: &api::Call, inner: Arc<Inner>) -> Self {
         let service = match &call.identity.principal {
             Principal::Service { name } => Some(name.clone()),
-            Principal::Anonymous | Principal::Account { .. } => None,
+            Principal::Anonymous | Principal::Account { .. } | Principal::Session(_) => None,
         };
         let caller = call.identity.arn().unwrap_or_else(|| format!("arn:aws:iam::{}:root", place.account));
         let now_ms = inner.clock.now().as_millis();

@@ -27,7 +27,7 @@ pub(crate) const INSTANCES_MAX: usize = 1_000;
 pub(crate) fn run(
     tx: &mut Transaction<'_>,
     request: &Request,
-    input: RunInstancesInput,
+    (input, profile): (RunInstancesInput, Option<(IamInstanceProfileSpecification, ProfileRow)>),
 ) -> Result<RunInstancesOutput, Refusal> {
     if request.inner.instances.is_none() {
         return Err(errors::no_engine());
@@ -44,12 +44,21 @@ pub(crate) fn run(
         }
         None => input,
     };
+    // The template may have changed since its profile was looked up.
+    if input.iam_instance_profile != profile.as_ref().map(|(asked, _)| asked.clone()) {
+        return Err(errors::template_changed());
+    }
     let plan = Plan::new(tx, request, input)?;
+    let profile = profile.map(|(_, profile)| profile);
     let count = count(tx, request, &plan)?;
     let reservation_id = request.new_id("r");
     let mut made = Vec::with_capacity(count);
     for launch_index in 0..count {
-        made.push(start_one(tx, request, &plan, &reservation_id, u32::try_from(launch_index).unwrap_or_default())?);
+        let launch_index = u32::try_from(launch_index).unwrap_or_default();
+        // Each instance's association is its own.
+        let profile =
+            profile.clone().map(|profile| ProfileRow { association_id: request.new_id("iip-assoc"), ..profile });
+        made.push(start_one(tx, request, &plan, profile, (&reservation_id, launch_index))?);
     }
     client_tokens::remember(tx, request, &asked, made.clone())?;
     answer(tx, request, &made)
@@ -90,8 +99,8 @@ fn start_one(
     tx: &mut Transaction<'_>,
     request: &Request,
     plan: &Plan,
-    reservation_id: &str,
-    launch_index: u32,
+    profile: Option<ProfileRow>,
+    (reservation_id, launch_index): (&str, u32),
 ) -> Result<String, Refusal> {
     let id = request.new_id("i");
     let interface_id = connect(tx, request, plan, &id)?;
@@ -113,6 +122,7 @@ fn start_one(
         disable_api_stop: plan.disable_api_stop,
         shutdown_terminates: plan.shutdown_terminates,
         metadata: plan.metadata,
+        profile,
         monitoring: plan.monitoring,
         ebs_optimized: plan.ebs_optimized,
         launched_at_ms: request.now_ms,

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use api::{Call, Region, SecurityGroupUsers};
+use api::{Call, InstanceRoles, Region, SecurityGroupUsers};
 use bytes::Bytes;
 use host::{Clock, Ids};
 use parking_lot::RwLock;
@@ -18,6 +18,7 @@ use crate::defaults;
 use crate::engine::InstanceOptions;
 use crate::errors::Refusal;
 use crate::images::UnknownImages;
+use crate::metadata::MetadataSource;
 use crate::place::{Layout, OpenError, Place, hex_17};
 use crate::reconcile::{self, Reconciling};
 use crate::request::Request;
@@ -39,6 +40,8 @@ pub struct Ec2Options {
     pub instances: Option<InstanceOptions>,
     /// What an image id that nobody registered stands for.
     pub unknown_images: UnknownImages,
+    /// Who keeps instance profiles. Without it there are none.
+    pub instance_roles: Option<Arc<dyn InstanceRoles>>,
 }
 
 /// AWS's Elastic Compute Cloud, as far as servers need it. Clones are the same service.
@@ -55,6 +58,7 @@ pub(crate) struct Inner {
     pub(crate) group_users: RwLock<Option<Weak<dyn SecurityGroupUsers>>>,
     pub(crate) instances: Option<InstanceOptions>,
     pub(crate) unknown_images: UnknownImages,
+    pub(crate) instance_roles: Option<Arc<dyn InstanceRoles>>,
     /// Places whose default things are rows.
     seeded: RwLock<HashSet<Place>>,
     /// Ends with the service.
@@ -68,10 +72,17 @@ impl Ec2 {
     /// # Errors
     /// When the zones' names can't be.
     pub fn open(options: Ec2Options) -> Result<Self, OpenError> {
-        let Ec2Options { store, clock, ids, zones, region, instances, unknown_images } = options;
+        let Ec2Options { store, clock, ids, zones, region, instances, unknown_images, instance_roles } = options;
         let layout = Arc::new(Layout::new(zones, region)?);
         let reconciling = instances.as_ref().map(|options| {
-            reconcile::start(store.clone(), clock.clone(), ids.clone(), layout.clone(), options.clone())
+            let metadata = MetadataSource {
+                store: store.clone(),
+                clock: clock.clone(),
+                ids: ids.clone(),
+                layout: layout.clone(),
+                instance_roles: instance_roles.clone(),
+            };
+            reconcile::start(store.clone(), clock.clone(), metadata, options.clone())
         });
         let inner = Inner {
             store,
@@ -81,6 +92,7 @@ impl Ec2 {
             group_users: RwLock::default(),
             instances,
             unknown_images,
+            instance_roles,
             seeded: RwLock::default(),
             _reconciling: reconciling,
         };

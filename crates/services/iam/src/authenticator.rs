@@ -6,7 +6,10 @@
 //! - In [`Mode::Local`] a signature must be well formed and nothing else of it is looked at, with two exceptions that
 //!   need no key: a presigned URL expires, and a body's claimed SHA-256 and framing are held against it.
 //! - As soon as a key exists, local mode is strict.
+//! - Who sends a session token of ours is that session in either mode, and its signature is verified; in local mode a
+//!   token of somebody else's counts for nothing, as a key does.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use api::{AccountId, Identity, Principal, Region};
@@ -22,7 +25,8 @@ use wire::sigv4::{self, SigningKey, Verification};
 
 use crate::begun::{NeedsBody, Proof};
 use crate::keys::OpenKey;
-use crate::{AuthError, Begun, Keys};
+use crate::sessions::Recognised;
+use crate::{AuthError, Begun, Keys, Sessions, TokenError};
 
 /// The one service with a signature of its own.
 pub(crate) const S3: &str = "s3";
@@ -42,6 +46,7 @@ pub enum Mode {
 pub struct Authenticator {
     mode: Mode,
     keys: Arc<Keys>,
+    sessions: Arc<Sessions>,
     clock: ClockOf,
     default_account: AccountId,
 }
@@ -57,8 +62,14 @@ impl std::fmt::Debug for ClockOf {
 
 impl Authenticator {
     /// `default_account` is the account of anonymous callers, and in local mode of every key that names no account.
-    pub fn new(mode: Mode, keys: Arc<Keys>, clock: Arc<dyn Clock>, default_account: AccountId) -> Self {
-        Self { mode, keys, clock: ClockOf(clock), default_account }
+    pub fn new(
+        mode: Mode,
+        keys: Arc<Keys>,
+        sessions: Arc<Sessions>,
+        clock: Arc<dyn Clock>,
+        default_account: AccountId,
+    ) -> Self {
+        Self { mode, keys, sessions, clock: ClockOf(clock), default_account }
     }
 
     /// The mode at this moment: local mode turns strict when a key is made.
@@ -105,21 +116,21 @@ impl Authenticator {
     fn begin_sigv4(&self, parts: &Parts, claim: &sigv4::Claim<'_>) -> Result<Begun, AuthError> {
         let now = self.clock.0.now().as_secs();
         let content = if claim.credential.service() == S3 { Some(content_sha256(parts, claim)?) } else { None };
-        let (account, proof) = match self.mode()? {
-            Mode::Local => {
-                claim.check_expiry(now)?;
+        let access_key_id = claim.credential.access_key_id();
+        let mode = self.mode()?;
+        match mode {
+            Mode::Local => claim.check_expiry(now)?,
+            Mode::Strict => claim.check_time(now)?,
+        }
+        let (identity, proof) = match self.signer(mode, access_key_id, parts)? {
+            Some((key, identity)) => (identity, self.judge_sigv4(parts, claim, key, content)?),
+            None => {
                 let promise = content.map_or(Ok(Promise::Nothing), |(content, _)| promise(parts, content, None))?;
-                (self.account_of(claim.credential.access_key_id()), Proof::Done(promise))
-            }
-            Mode::Strict => {
-                claim.check_time(now)?;
-                let key = self.key(claim.credential.access_key_id())?;
-                let account = key.account.clone();
-                (account, self.judge_sigv4(parts, claim, key, content)?)
+                (signed_by(access_key_id, self.account_of(access_key_id)), Proof::Done(promise))
             }
         };
         Ok(Begun {
-            identity: signed_by(claim.credential.access_key_id(), account),
+            identity,
             region: Region::parse(claim.credential.region()),
             service: Some(claim.credential.service().into()),
             proof,
@@ -159,28 +170,54 @@ impl Authenticator {
         virtual_bucket: Option<&str>,
     ) -> Result<Begun, AuthError> {
         let now = self.clock.0.now().as_secs();
-        let account = match self.mode()? {
-            Mode::Local => {
-                claim.check_expiry(now)?;
-                self.account_of(&claim.access_key_id)
-            }
-            Mode::Strict => {
-                claim.check_time(now)?;
-                let key = self.key(&claim.access_key_id)?;
+        let mode = self.mode()?;
+        match mode {
+            Mode::Local => claim.check_expiry(now)?,
+            Mode::Strict => claim.check_time(now)?,
+        }
+        let identity = match self.signer(mode, &claim.access_key_id, parts)? {
+            Some((key, identity)) => {
                 claim.verify(parts.into(), virtual_bucket, key.secret.reveal())?;
-                key.account.clone()
+                identity
             }
+            None => signed_by(&claim.access_key_id, self.account_of(&claim.access_key_id)),
         };
         let promise = match header(parts, "x-amz-content-sha256") {
             Some(text) => promise(parts, ContentSha256::parse(text)?, None)?,
             None => Promise::Nothing,
         };
-        Ok(Begun {
-            identity: signed_by(&claim.access_key_id, account),
-            region: None,
-            service: Some(S3.into()),
-            proof: Proof::Done(promise),
-        })
+        Ok(Begun { identity, region: None, service: Some(S3.into()), proof: Proof::Done(promise) })
+    }
+
+    /// The key that a request must be signed with, and who it is then; `None` where local mode does not care.
+    fn signer(
+        &self,
+        mode: Mode,
+        access_key_id: &str,
+        parts: &Parts,
+    ) -> Result<Option<(Arc<OpenKey>, Identity)>, AuthError> {
+        let Some(token) = security_token(parts) else {
+            if mode == Mode::Local {
+                return Ok(None);
+            }
+            let key = self.key(access_key_id)?;
+            let identity = signed_by(access_key_id, key.account.clone());
+            return Ok(Some((key, identity)));
+        };
+        let refused = |error| AuthError::Token { error, access_key_id: access_key_id.to_owned() };
+        match self.sessions.recognise(access_key_id, &token)? {
+            Ok(Recognised { key, identity, made_for }) => {
+                // A session of an access key ends with it.
+                if let (Some(made_for), Mode::Strict) = (made_for, mode)
+                    && self.keys.find(&made_for)?.is_none()
+                {
+                    return Err(refused(TokenError::Invalid));
+                }
+                Ok(Some((key, identity)))
+            }
+            Err(TokenError::Invalid) if mode == Mode::Local => Ok(None),
+            Err(error) => Err(refused(error)),
+        }
     }
 
     fn key(&self, access_key_id: &str) -> Result<Arc<OpenKey>, AuthError> {
@@ -207,6 +244,12 @@ fn signed_by(access_key_id: &str, account: AccountId) -> Identity {
 
 fn header<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
     parts.headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// The session token that came with a request, in its header or its query.
+fn security_token(parts: &Parts) -> Option<Cow<'_, str>> {
+    let in_query = || parts.uri.query().and_then(presigned::security_token);
+    header(parts, "x-amz-security-token").filter(|token| !token.is_empty()).map(Cow::from).or_else(in_query)
 }
 
 /// What an S3 request says of its body, and the words that stand for it in the canonical request.

@@ -110,6 +110,7 @@ impl NeedsBody {
             error,
             access_key_id: match &identity.principal {
                 api::Principal::Account { access_key_id } => Some(access_key_id.to_string()),
+                api::Principal::Session(session) => Some(session.access_key_id.to_string()),
                 api::Principal::Anonymous | api::Principal::Service { .. } => None,
             },
         })?;

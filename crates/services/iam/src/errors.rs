@@ -7,7 +7,7 @@ use wire::ApiError;
 use wire::signature::{AmzDate, Carrier, SKEW_MAX_S, SignatureError};
 use wire::signed_body::BodyError;
 
-use crate::KeysError;
+use crate::{KeysError, TokenError};
 
 /// Why a request was not let in.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +25,14 @@ pub enum AuthError {
     #[error("access key {access_key_id:?} does not exist")]
     UnknownKey {
         /// The id as sent.
+        access_key_id: String,
+    },
+    /// A session token that is not valid, or not any more.
+    #[error("{error}")]
+    Token {
+        /// What is wrong with it.
+        error: TokenError,
+        /// The id that it came with.
         access_key_id: String,
     },
     /// The body is not the signed one.
@@ -76,7 +84,11 @@ impl AuthError {
     pub fn to_query(&self) -> ApiError {
         match self {
             Self::Signature { error, .. } => signature_to_query(error),
-            Self::UnknownKey { .. } => {
+            Self::Token { error: TokenError::Expired, .. } => {
+                ApiError::sender("ExpiredToken", "The security token included in the request is expired")
+                    .with_status(403)
+            }
+            Self::UnknownKey { .. } | Self::Token { error: TokenError::Invalid, .. } => {
                 ApiError::sender("InvalidClientTokenId", "The security token included in the request is invalid.")
                     .with_status(403)
             }
@@ -93,7 +105,12 @@ impl AuthError {
     /// In EC2's words: one for a key that is not there and for a secret that is wrong.
     pub fn to_ec2(&self) -> ApiError {
         match self {
-            Self::UnknownKey { .. } | Self::Signature { error: SignatureError::Mismatch(_), .. } => {
+            Self::Token { error: TokenError::Expired, .. } => {
+                ApiError::sender("RequestExpired", "Request has expired.")
+            }
+            Self::UnknownKey { .. }
+            | Self::Token { .. }
+            | Self::Signature { error: SignatureError::Mismatch(_), .. } => {
                 ApiError::sender("AuthFailure", "AWS was not able to validate the provided access credentials")
                     .with_status(401)
             }
@@ -115,6 +132,12 @@ impl AuthError {
                 "The AWS Access Key Id you provided does not exist in our records.",
             )
             .with_status(403),
+            Self::Token { error: TokenError::Invalid, .. } => {
+                ApiError::sender("InvalidToken", "The provided token is malformed or otherwise invalid.")
+            }
+            Self::Token { error: TokenError::Expired, .. } => {
+                ApiError::sender("ExpiredToken", "The provided token has expired.")
+            }
             Self::Body(error) => error.to_s3().unwrap_or_else(internal_s3),
             Self::WrongService { signed_for, expected } => ApiError::sender(
                 "AuthorizationHeaderMalformed",

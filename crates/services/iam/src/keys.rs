@@ -47,7 +47,7 @@ struct KeyRow {
 
 /// A secret access key. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(pub(crate) String);
 
 impl Secret {
     /// The 40 characters, for the one time that they are shown.
@@ -118,6 +118,11 @@ pub(crate) struct OpenKey {
     pub(crate) account: AccountId,
     pub(crate) secret: Secret,
     pub(crate) signing_keys: SigningKeys,
+}
+
+/// A key of the store, and when it was last seen there.
+struct Seen {
+    key: Arc<OpenKey>,
     row: KeyRow,
     checked_at_ms: AtomicU64,
 }
@@ -134,7 +139,7 @@ pub struct Keys {
     seal: Seal,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
-    open: RwLock<HashMap<Box<str>, Arc<OpenKey>>>,
+    open: RwLock<HashMap<Box<str>, Arc<Seen>>>,
     /// Whether there is no key, and when that was looked up.
     emptiness: RwLock<Option<(Timestamp, bool)>>,
 }
@@ -157,8 +162,8 @@ impl Keys {
 
     /// Makes a key for an account's root user, durable when this returns. `description` is for the operator's eyes.
     pub fn create(&self, account: &AccountId, description: &str) -> Result<NewKey, KeysError> {
-        let access_key_id = self.new_access_key_id();
-        let secret_access_key = self.new_secret();
+        let access_key_id = new_access_key_id(&*self.ids, "AKIA");
+        let secret_access_key = new_secret(&*self.ids);
         let row = self.seal(&access_key_id, account, description, &secret_access_key)?;
         self.store.write(|tx| {
             if tx.count(&TABLE, &Scan::all().limit(KEYS_MAX))? >= KEYS_MAX {
@@ -208,48 +213,35 @@ impl Keys {
     pub(crate) fn find(&self, access_key_id: &str) -> Result<Option<Arc<OpenKey>>, KeysError> {
         let now = self.clock.now();
         let known = self.open.read().get(access_key_id).cloned();
-        if let Some(key) = &known
-            && is_fresh(Timestamp(key.checked_at_ms.load(Ordering::Relaxed)), now)
+        if let Some(seen) = &known
+            && is_fresh(Timestamp(seen.checked_at_ms.load(Ordering::Relaxed)), now)
         {
-            return Ok(known);
+            return Ok(Some(Arc::clone(&seen.key)));
         }
         let Some(row) = self.store.read(|view| view.get(&TABLE, access_key_id))? else {
             self.open.write().remove(access_key_id);
             return Ok(None);
         };
-        if let Some(key) = known.filter(|key| key.row == row.value) {
-            key.checked_at_ms.store(now.as_millis(), Ordering::Relaxed);
-            return Ok(Some(key));
+        if let Some(seen) = known.filter(|seen| seen.row == row.value) {
+            seen.checked_at_ms.store(now.as_millis(), Ordering::Relaxed);
+            return Ok(Some(Arc::clone(&seen.key)));
         }
-        let key = Arc::new(self.opened(access_key_id, row.value, now)?);
+        let key = Arc::new(self.opened(access_key_id, &row.value)?);
+        let checked_at_ms = AtomicU64::new(now.as_millis());
+        let seen = Arc::new(Seen { key: Arc::clone(&key), row: row.value, checked_at_ms });
         let mut open = self.open.write();
         // Only keys that exist get here, so the bound is met only by deleting and making keys by the thousand.
         if open.len() >= KEYS_MAX {
             open.clear();
         }
-        open.insert(access_key_id.into(), Arc::clone(&key));
+        open.insert(access_key_id.into(), seen);
         Ok(Some(key))
     }
 
-    fn opened(&self, access_key_id: &str, row: KeyRow, now: Timestamp) -> Result<OpenKey, KeysError> {
-        let secret = self.unseal(access_key_id, &row)?;
+    fn opened(&self, access_key_id: &str, row: &KeyRow) -> Result<OpenKey, KeysError> {
+        let secret = self.unseal(access_key_id, row)?;
         let account = AccountId::parse(&row.account).ok_or_else(|| sealed(access_key_id))?;
-        let checked_at_ms = AtomicU64::new(now.as_millis());
-        Ok(OpenKey { account, secret, signing_keys: SigningKeys::default(), row, checked_at_ms })
-    }
-
-    fn new_access_key_id(&self) -> String {
-        let mut random = [0; 16];
-        self.ids.fill(&mut random);
-        // 256 is a multiple of 32: every letter is as likely.
-        let letters = random.iter().map(|byte| char::from(BASE32[usize::from(byte % 32)]));
-        "AKIA".chars().chain(letters).collect()
-    }
-
-    fn new_secret(&self) -> Secret {
-        let mut random = [0; 30];
-        self.ids.fill(&mut random);
-        Secret(STANDARD.encode(random))
+        Ok(OpenKey { account, secret, signing_keys: SigningKeys::default() })
     }
 
     fn seal(
@@ -285,6 +277,21 @@ impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keys").field("open", &self.open.read().len()).finish_non_exhaustive()
     }
+}
+
+/// An access key id: its kind's four letters and 16 characters.
+pub(crate) fn new_access_key_id(ids: &dyn Ids, kind: &str) -> String {
+    let mut random = [0; 16];
+    ids.fill(&mut random);
+    // 256 is a multiple of 32: every letter is as likely.
+    let letters = random.iter().map(|byte| char::from(BASE32[usize::from(byte % 32)]));
+    kind.chars().chain(letters).collect()
+}
+
+pub(crate) fn new_secret(ids: &dyn Ids) -> Secret {
+    let mut random = [0; 30];
+    ids.fill(&mut random);
+    Secret(STANDARD.encode(random))
 }
 
 /// The data that a sealed secret is bound to.

@@ -11,12 +11,15 @@
 //!    `IgnorePublicAcls` is on.
 //! 5. Otherwise no.
 //!
+//! A role's session stands for its account in all this if its role's own policies allow the action; if they don't, only
+//! a statement of the bucket policy that names the role (or everyone) lets it in, and if they deny it, nothing does.
+//!
 //! Every decision that a policy statement made against the caller is logged with that statement; those about visitors
 //! of websites at `debug`, all others at `info`.
 
 use std::net::IpAddr;
 
-use api::{Call, Principal};
+use api::{Call, Principal, Verdict as OfRole};
 use s3s::S3Error;
 
 use crate::acl::{self, Asker, Permission};
@@ -181,24 +184,31 @@ impl Service {
     /// Whether the caller may.
     pub(crate) fn allowed(&self, question: &Question<'_>) -> bool {
         let (name, bucket) = question.bucket;
-        let verdict = self.policies.evaluate(name, bucket.policy.as_deref(), question, self.now_ms());
-        let allowed = self.decide(question, &verdict);
+        let of_role = role_says(question);
+        let by_account = of_role != Some(OfRole::NotAllowed);
+        let verdict = self.policies.evaluate(name, bucket.policy.as_deref(), question, by_account, self.now_ms());
+        let allowed = match of_role {
+            Some(OfRole::Denied) => false,
+            Some(OfRole::NotAllowed) => verdict.is_allow() && question.call.account().as_str() == bucket.owner,
+            Some(OfRole::Allowed) | None => self.decide(question, &verdict),
+        };
         if !allowed {
             log_denial(question, &verdict);
         }
         allowed
     }
 
-    /// Whether the bucket policy says no.
+    /// Whether a policy says no.
     pub(crate) fn denies(&self, question: &Question<'_>) -> bool {
         let (name, bucket) = question.bucket;
-        self.policies.evaluate(name, bucket.policy.as_deref(), question, self.now_ms()).is_deny()
+        role_says(question) == Some(OfRole::Denied)
+            || self.policies.evaluate(name, bucket.policy.as_deref(), question, true, self.now_ms()).is_deny()
     }
 
     fn decide(&self, question: &Question<'_>, verdict: &Verdict) -> bool {
         let bucket = question.bucket.1;
         let call = question.call;
-        let is_account = matches!(call.identity.principal, Principal::Account { .. });
+        let is_account = call.identity.is_of_account();
         let owns_bucket = is_account && call.account().as_str() == bucket.owner;
         if verdict.is_deny() {
             return owns_bucket && question.action.manages_the_policy();
@@ -221,6 +231,18 @@ impl Service {
         }
         acls_count(bucket) && granted(question, is_account, !block.ignore_public_acls)
     }
+}
+
+/// What the policies of the caller's role say; `None` if it is no role's session.
+fn role_says(question: &Question<'_>) -> Option<OfRole> {
+    let session = question.call.identity.session()?;
+    let owner = question.bucket.1.owner.clone();
+    let keys = question.condition_keys();
+    let mut context: Vec<_> = keys.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+    context.extend([("aws:ResourceAccount", owner.clone()), ("s3:ResourceAccount", owner)]);
+    let resource = question.resource();
+    let asked = api::Question::new(question.call, question.action.name, &resource);
+    Some(session.decide(&api::Question { context: &context, ..asked }))
 }
 
 fn log_denial(question: &Question<'_>, verdict: &Verdict) {

@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use api::{Principal, Region};
+use api::{Principal, Region, Verdict};
 use s3s::dto::{
     Bucket, BucketLocationConstraint, CreateBucketInput, CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput,
     GetBucketLocationInput, GetBucketLocationOutput, GetBucketVersioningInput, GetBucketVersioningOutput,
@@ -37,10 +37,18 @@ fn check_new_name(name: &str) -> Result<(), S3Error> {
     if reserved || !s3s::path::check_bucket_name(name) { Err(errors::invalid_bucket_name()) } else { Ok(()) }
 }
 
-/// Only an account owns buckets.
-fn account(caller: &Caller) -> Result<String, S3Error> {
-    match caller.call.identity.principal {
-        Principal::Account { .. } => Ok(caller.call.account().to_string()),
+/// Only an account owns buckets; a role's session acts for its own if its role may `action` on `resource`.
+fn account(caller: &Caller, action: &str, resource: &str) -> Result<String, S3Error> {
+    let call = &caller.call;
+    match &call.identity.principal {
+        Principal::Account { .. } => Ok(call.account().to_string()),
+        Principal::Session(session) => match session.decide(&api::Question::new(call, action, resource)) {
+            Verdict::Allowed => Ok(call.account().to_string()),
+            verdict => {
+                tracing::info!(request_id = %call.request_id, sentence = session.refusal(action, resource, verdict), "access denied");
+                Err(errors::access_denied())
+            }
+        },
         Principal::Anonymous | Principal::Service { .. } => Err(errors::access_denied()),
     }
 }
@@ -104,7 +112,8 @@ pub(crate) async fn create(
 ) -> S3Result<S3Response<CreateBucketOutput>> {
     let caller = Caller::of(&mut request)?;
     let input = request.input;
-    let owner = account(&caller)?;
+    let arn = format!("arn:aws:s3:::{}", input.bucket);
+    let owner = account(&caller, "s3:CreateBucket", &arn)?;
     check_new_name(&input.bucket)?;
     let endpoint = caller.call.region.clone();
     let region = region_of(&input, &endpoint)?;
@@ -209,7 +218,7 @@ pub(crate) async fn list(
 ) -> S3Result<S3Response<ListBucketsOutput>> {
     let caller = Caller::of(&mut request)?;
     let input = request.input;
-    let owner = account(&caller)?;
+    let owner = account(&caller, "s3:ListAllMyBuckets", "*")?;
     let max = input.max_buckets.unwrap_or(BUCKETS_LISTED_MAX);
     if !(1..=BUCKETS_LISTED_MAX).contains(&max) {
         return Err(errors::invalid_argument("max-buckets must be between 1 and 10000"));

@@ -74,8 +74,15 @@ impl Verdict {
 }
 
 impl PolicyCache {
-    /// Asks the policy of `bucket`.
-    pub(crate) fn evaluate(&self, bucket: &str, text: Option<&str>, question: &Question<'_>, now_ms: u64) -> Verdict {
+    /// Asks the policy of `bucket`. `by_account`: whether what is given to the caller's account is given to him.
+    pub(crate) fn evaluate(
+        &self,
+        bucket: &str,
+        text: Option<&str>,
+        question: &Question<'_>,
+        by_account: bool,
+        now_ms: u64,
+    ) -> Verdict {
         let Some(text) = text else {
             return Verdict { parsed: None, decision: Decision::NoMatch, unreadable: false };
         };
@@ -83,7 +90,7 @@ impl PolicyCache {
         let Some(policy) = &parsed.policy else {
             return Verdict { parsed: Some(parsed), decision: Decision::NoMatch, unreadable: true };
         };
-        let decision = ask(policy, question, now_ms);
+        let decision = ask(policy, question, by_account, now_ms);
         Verdict { parsed: Some(parsed), decision, unreadable: false }
     }
 
@@ -105,7 +112,7 @@ impl PolicyCache {
 }
 
 /// Puts the question in the policy language's terms.
-fn ask(policy: &Policy, question: &Question<'_>, now_ms: u64) -> Decision {
+fn ask(policy: &Policy, question: &Question<'_>, by_account: bool, now_ms: u64) -> Decision {
     let account = question.call.account().as_str();
     let canonical_id = acl::canonical_id(account);
     let principal = match &question.call.identity.principal {
@@ -113,10 +120,19 @@ fn ask(policy: &Policy, question: &Question<'_>, now_ms: u64) -> Decision {
         Principal::Account { .. } => {
             policy::Principal::Account { account, arn: None, canonical_user: Some(canonical_id.as_str()) }
         }
+        Principal::Session(session) => {
+            policy::Principal::Account { account, arn: Some(&session.arn), canonical_user: Some(canonical_id.as_str()) }
+        }
         Principal::Service { name } => policy::Principal::Service { name },
     };
     let resource = question.resource();
     let mut request = policy::Request::new(principal, question.action.name, &resource).at(now_ms);
+    if let Some(session) = question.call.identity.session() {
+        request = request.with("aws:PrincipalArn", &*session.role_arn).with("aws:userid", &*session.user_id);
+    }
+    if !by_account {
+        request = request.of_itself();
+    }
     let keys = question.condition_keys();
     for (name, value) in &keys {
         request = request.with(name, value);

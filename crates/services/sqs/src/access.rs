@@ -4,9 +4,11 @@
 //! - The owner's account may do everything, unless a statement of the queue's policy denies it expressly.
 //! - Everybody else (other accounts, services, the anonymous) may do what a statement allows and none denies, and never
 //!   what belongs to the owner: creating, deleting, setting, permitting, tagging, listing, moving.
+//! - A role's session may do what its role's policies allow, or what a statement of the queue's policy allows to the role
+//!   itself; a deny of either wins.
 //! - Every refusal by a policy is logged with the statement that decided.
 
-use api::{Call, Principal};
+use api::{Call, Principal, Question, Verdict};
 use host::Timestamp;
 use policy::{Decision, Request};
 use wire::ApiError;
@@ -68,10 +70,14 @@ pub(crate) fn check_signed(call: &Call, permission: Permission) -> Result<(), Ap
     Ok(())
 }
 
-/// For what concerns the caller's own account and no single queue.
-pub(crate) fn check_owner(call: &Call) -> Result<(), ApiError> {
-    match call.identity.principal {
+/// For what concerns the caller's own account and is no question of a queue's policy; `resource` is an ARN.
+pub(crate) fn check_owner(call: &Call, action: &str, resource: &str) -> Result<(), ApiError> {
+    match &call.identity.principal {
         Principal::Account { .. } => Ok(()),
+        Principal::Session(session) => match session.decide(&Question::new(call, action, resource)) {
+            Verdict::Allowed => Ok(()),
+            verdict => Err(errors::not_authorised(session.refusal(action, resource, verdict))),
+        },
         Principal::Anonymous => Err(errors::missing_authentication_token()),
         Principal::Service { .. } => Err(errors::access_denied("*")),
     }
@@ -85,8 +91,21 @@ pub(crate) fn check(
     url: &str,
     now: Timestamp,
 ) -> Result<(), ApiError> {
-    let owner =
-        matches!(call.identity.principal, Principal::Account { .. }) && call.account().as_str() == &*queue.account;
+    let is_own = call.identity.is_of_account() && call.account().as_str() == &*queue.account;
+    let session = match call.identity.session() {
+        Some(session) => {
+            let verdict = session.decide(&Question::new(call, permission.action, &queue.arn));
+            if verdict == Verdict::Denied || verdict == Verdict::NotAllowed && !is_own {
+                let sentence = session.refusal(permission.action, &queue.arn, verdict);
+                tracing::info!(request_id = %call.request_id, sentence, "denied");
+                return Err(errors::not_authorised(sentence));
+            }
+            Some(verdict)
+        }
+        None => None,
+    };
+    // A role that has no permission of its own is as a stranger, but for what names it.
+    let owner = is_own && session != Some(Verdict::NotAllowed);
     let state = queue.state();
     let Some(policy) = &state.policy else {
         return if owner { Ok(()) } else { Err(refused(call, queue, permission, url, "the queue has no policy")) };
@@ -94,7 +113,11 @@ pub(crate) fn check(
     if !owner && !permission.grantable {
         return Err(refused(call, queue, permission, url, "no policy opens this action to others"));
     }
-    let decision = policy.evaluate(&request(call, queue, permission, now));
+    let mut request = request(call, queue, permission, now);
+    if session == Some(Verdict::NotAllowed) {
+        request = request.of_itself();
+    }
+    let decision = policy.evaluate(&request);
     match decision {
         Decision::Allow { .. } => Ok(()),
         Decision::NoMatch if owner => Ok(()),
@@ -111,6 +134,11 @@ fn request<'a>(call: &'a Call, queue: &'a ServedQueue, permission: Permission, n
         Principal::Account { .. } => {
             policy::Principal::Account { account: call.account().as_str(), arn: None, canonical_user: None }
         }
+        Principal::Session(session) => policy::Principal::Account {
+            account: call.account().as_str(),
+            arn: Some(&session.arn),
+            canonical_user: None,
+        },
         Principal::Service { name } => policy::Principal::Service { name },
     };
     let secure = if call.endpoint.scheme == "https" { "true" } else { "false" };
@@ -120,6 +148,9 @@ fn request<'a>(call: &'a Call, queue: &'a ServedQueue, permission: Permission, n
         .with("aws:SecureTransport", secure)
         .with("aws:RequestedRegion", &*queue.region)
         .with("aws:ResourceAccount", &*queue.account);
+    if let Some(session) = call.identity.session() {
+        request = request.with("aws:PrincipalArn", &*session.role_arn).with("aws:userid", &*session.user_id);
+    }
     if let Some(user_agent) = &call.user_agent {
         request = request.with("aws:UserAgent", &**user_agent);
     }

@@ -509,6 +509,11 @@ pub(crate) fn access_denied(url: &str) -> ApiError {
         .with_status(403)
 }
 
+/// A role's session that its role's policies do not let in.
+pub(crate) fn not_authorised(sentence: String) -> ApiError {
+    ApiError::sender("AccessDeniedException", sentence).with_query_code("AccessDenied").with_status(403)
+}
+
 /// An unsigned request for something that no policy can open.
 pub(crate) fn missing_authentication_token() -> ApiError {
     ApiError::sender("MissingAuthenticationTokenException", "Request is missing Authentication Token")

@@ -159,7 +159,7 @@ impl Sqs {
         call: Call,
         input: StartMessageMoveTaskInput,
     ) -> Result<StartMessageMoveTaskOutput, ApiError> {
-        access::check_owner(&call)?;
+        access::check_owner(&call, "sqs:StartMessageMoveTask", &input.source_arn)?;
         let rate = input.max_number_of_messages_per_second.map(move_rate).transpose()?;
         let _guard = self.inner.changes.lock().await;
         let source = self.own_queue(&call, &input.source_arn, "SourceArn")?;
@@ -198,8 +198,10 @@ impl Sqs {
         call: Call,
         input: CancelMessageMoveTaskInput,
     ) -> Result<CancelMessageMoveTaskOutput, ApiError> {
-        access::check_owner(&call)?;
-        let handle = parse_handle(&input.task_handle).ok_or_else(errors::task_handle_invalid)?;
+        let handle = parse_handle(&input.task_handle);
+        let source_arn = handle.as_ref().map_or("*", |handle| handle.source_arn.as_ref());
+        access::check_owner(&call, "sqs:CancelMessageMoveTask", source_arn)?;
+        let handle = handle.ok_or_else(errors::task_handle_invalid)?;
         let source = self.own_queue(&call, &handle.source_arn, "SourceArn")?;
         let task = {
             let tasks = self.inner.move_tasks.by_source.lock();
@@ -226,7 +228,7 @@ impl Sqs {
         call: &Call,
         input: &ListMessageMoveTasksInput,
     ) -> Result<ListMessageMoveTasksOutput, ApiError> {
-        access::check_owner(call)?;
+        access::check_owner(call, "sqs:ListMessageMoveTasks", &input.source_arn)?;
         let given = input.max_results.unwrap_or(1);
         let max = usize::try_from(given).ok().filter(|_| (1..=MOVE_TASK_RESULTS_MAX).contains(&given));
         let max = max.ok_or_else(|| errors::max_results_out_of_range(given, MOVE_TASK_RESULTS_MAX))?;

@@ -39,7 +39,8 @@ const DELETED_SWEEP_MAX: usize = 64;
 
 impl Sqs {
     pub(crate) async fn create(&self, call: Call, input: CreateQueueInput) -> Result<CreateQueueOutput, ApiError> {
-        access::check_owner(&call)?;
+        let arn = format!("arn:aws:sqs:{}:{}:{}", call.region, call.account(), input.queue_name);
+        access::check_owner(&call, "sqs:CreateQueue", &arn)?;
         let name = creatable_name(&input)?;
         let changes = attributes::parse(pairs(&input.attributes))?;
         let (account, region) = (call.account().as_str(), call.region.as_str());
@@ -270,7 +271,8 @@ impl Sqs {
     }
 
     pub(crate) fn list(&self, call: &Call, input: &ListQueuesInput) -> Result<ListQueuesOutput, ApiError> {
-        access::check_owner(call)?;
+        let all = format!("arn:aws:sqs:{}:{}:*", call.region, call.account());
+        access::check_owner(call, "sqs:ListQueues", &all)?;
         let prefix = input.queue_name_prefix.as_deref().unwrap_or("");
         let page = Page::parse(input.max_results, input.next_token.as_deref(), &format!("queues\0{prefix}"))?;
         let (account, region) = (call.account().as_str(), call.region.as_str());

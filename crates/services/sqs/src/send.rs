@@ -238,10 +238,11 @@ fn delay(seconds: i32) -> Result<u32, ApiError> {
     delay.ok_or_else(|| errors::delay_out_of_range(seconds))
 }
 
-/// SenderId: an account's own key sends as the account, the anonymous as their address, a service as its name.
+/// SenderId: an account's own key sends as the account, a role's session by its id, the anonymous as their address, a service as its name.
 fn sender_id<'a>(call: &'a Call, address: &'a mut String) -> &'a str {
     match &call.identity.principal {
         Principal::Account { .. } => call.account().as_str(),
+        Principal::Session(session) => &session.user_id,
         Principal::Service { name } => name,
         Principal::Anonymous => {
             *address = call.source_ip.to_string();

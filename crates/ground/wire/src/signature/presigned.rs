@@ -105,6 +105,12 @@ pub fn content_sha256(query: &str) -> Option<&str> {
     query_pairs(query).find(|(name, _)| name.eq_ignore_ascii_case("x-amz-content-sha256")).map(|(_, value)| value)
 }
 
+/// The `X-Amz-Security-Token` parameter of a presigned URL, decoded: the token of a session's credentials.
+pub fn security_token(query: &str) -> Option<Cow<'_, str>> {
+    let (_, raw) = query_pairs(query).find(|(name, _)| name.eq_ignore_ascii_case("x-amz-security-token"))?;
+    Some(Cow::Owned(String::from_utf8(decoded(raw.as_bytes(), true)).ok()?))
+}
+
 /// Presigns a request for `expires_s` seconds, signing only its `host` header (which must be there, or in the target);
 /// returns the whole query string. For S3 the payload hash is `UNSIGNED-PAYLOAD`, elsewhere that of the body.
 pub fn presign(

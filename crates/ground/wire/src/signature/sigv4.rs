@@ -163,7 +163,7 @@ impl Claim<'_> {
             return Err(SignatureError::HostNotSigned);
         }
         let unsigned = request.headers.keys().map(http::HeaderName::as_str);
-        // A session token may be added after signing; nothing here reads it.
+        // A session token may be added after signing: it proves itself, and names the key that it goes with.
         let must_be_signed = |name: &str| name.starts_with("x-amz-") && name != "x-amz-security-token";
         let unsigned = unsigned.filter(|name| must_be_signed(name) && !self.signs(name));
         let mut names: Vec<String> = unsigned.map(str::to_owned).collect();

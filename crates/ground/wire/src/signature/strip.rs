@@ -21,7 +21,7 @@ const OF_SIGV4: &[&str] = &[
     "x-amz-signature",
     "x-amz-signedheaders",
 ];
-const OF_SIGV2: &[&str] = &["AWSAccessKeyId", "Expires", "Signature"];
+const OF_SIGV2: &[&str] = &["AWSAccessKeyId", "Expires", "Signature", "x-amz-security-token"];
 /// Where the length of an `aws-chunked` body's payload stands.
 const DECODED_LENGTH: &str = "x-amz-decoded-content-length";
 

@@ -1,4 +1,4 @@
-//! Server certificates.
+//! Server certificates, and what all types of IAM share.
 //!
 //! Invariant: a private key goes to IAM and into no event.
 
@@ -28,8 +28,27 @@ static SERVER_CERTIFICATE: Table = Table::new(
 )
 .named_by("ServerCertificateName");
 
-async fn iam(step: &Step, operation: &str, input: Value) -> Result<Value, Failure> {
+/// Has IAM answer an operation.
+pub(super) async fn iam(step: &Step, operation: &str, input: Value) -> Result<Value, Failure> {
     step.call("iam", operation, input).await
+}
+
+/// A policy document among properties as IAM takes it: a text.
+pub(super) fn document(properties: &Properties, name: &str) -> Value {
+    properties.get(name).map_or(Value::Null, |document| json!(document.to_string()))
+}
+
+/// Whether tags say that this step made what has them.
+pub(super) fn is_ours(step: &Step, tags: &Value) -> bool {
+    let tags = tags.as_array().into_iter().flatten();
+    let has = |key: &str, value: &str| tags.clone().into_iter().any(|tag| tag["Key"] == key && tag["Value"] == value);
+    step.own_tags().into_iter().all(|(key, value)| has(key, value))
+}
+
+/// One member of each structure in a list.
+pub(super) fn each(list: &Value, member: &str) -> Vec<String> {
+    let items = list.as_array().into_iter().flatten();
+    items.filter_map(|item| item[member].as_str()).map(str::to_owned).collect()
 }
 
 fn name_of(step: &Step, properties: &Properties) -> String {
@@ -46,11 +65,7 @@ impl ResourceType for ServerCertificate {
         let name = name_of(step, properties);
         let found =
             unless_missing(iam(step, "ListServerCertificateTags", json!({"ServerCertificateName": name})).await)?;
-        let tags = found["Tags"].as_array().into_iter().flatten();
-        let has =
-            |key: &str, value: &str| tags.clone().into_iter().any(|tag| tag["Key"] == key && tag["Value"] == value);
-        let is_ours = step.own_tags().into_iter().all(|(key, value)| has(key, value));
-        Ok((is_ours && !step.others.contains(&name)).then_some(name))
+        Ok((is_ours(step, &found["Tags"]) && !step.others.contains(&name)).then_some(name))
     }
 
     async fn create(&self, step: &Step, properties: &Properties) -> Done {

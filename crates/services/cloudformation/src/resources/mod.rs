@@ -17,6 +17,8 @@ mod ec2_security_groups;
 mod ecr;
 pub(crate) mod failure;
 mod iam;
+mod iam_policies;
+mod iam_roles;
 mod launch_templates;
 mod load_balancer;
 pub(crate) mod property;
@@ -59,6 +61,10 @@ impl Table {
 
     const fn named_by(self, property: &'static str) -> Self {
         Self { name_property: Some(property), ..self }
+    }
+
+    const fn needing(self, capability: &'static str) -> Self {
+        Self { capability: Some(capability), ..self }
     }
 }
 
@@ -163,6 +169,11 @@ static TYPES: &[&dyn ResourceType] = &[
     &ec2_security_groups::SecurityGroupIngress,
     &ecr::Repository,
     &iam::ServerCertificate,
+    &iam_policies::ManagedPolicy,
+    &iam_policies::Policy,
+    &iam_policies::RolePolicy,
+    &iam_roles::InstanceProfile,
+    &iam_roles::Role,
     &launch_templates::LaunchTemplate,
     &load_balancer::LoadBalancer,
     &s3::Bucket,

@@ -45,9 +45,35 @@ pub(crate) struct Origin {
     pub(crate) account: AccountId,
     pub(crate) region: Region,
     pub(crate) endpoint: Endpoint,
+    /// The role that the stack acts with, if it does with one.
+    pub(crate) acts_as: Option<ActsAs>,
+}
+
+/// A role that a stack acts with.
+#[derive(Clone)]
+pub(crate) struct ActsAs {
+    pub(crate) role_arn: String,
+    /// Whether it was given to the stack; else it is that of whoever asked for the operation.
+    pub(crate) is_service_role: bool,
 }
 
 impl Origin {
+    /// A call that is held to what the stack's role may do.
+    pub(crate) async fn acting(
+        &self,
+        platform: &dyn Platform,
+        service: &str,
+        request_id: String,
+    ) -> Result<Call, ApiError> {
+        let mut call = self.call(service, request_id);
+        if let Some(role) = &self.acts_as {
+            let session = platform.acting(&role.role_arn, role.is_service_role).await?;
+            let session = session.ok_or_else(|| crate::errors::role_cannot_be_assumed(&role.role_arn))?;
+            call.identity.principal = Principal::Session(Arc::new(session));
+        }
+        Ok(call)
+    }
+
     /// A call of CloudFormation's own, in the stack's account and region.
     pub(crate) fn call(&self, service: &str, request_id: String) -> Call {
         // Queues and buckets go by policies, which give nothing to a service: there it acts as the stack's own account.
@@ -110,9 +136,11 @@ impl Step {
         let mut tried = 0;
         loop {
             let request_id = names::uuid(&*self.tools.ids);
-            let call = self.origin.call(service, request_id.clone());
             let permit = self.tools.calls.acquire().await.map_err(|_| Failure::Cancelled)?;
-            let answer = self.tools.platform.invoke(&call, service, operation, input.clone()).await;
+            let answer = match self.origin.acting(&*self.tools.platform, service, request_id.clone()).await {
+                Ok(call) => self.tools.platform.invoke(&call, service, operation, input.clone()).await,
+                Err(error) => Err(error),
+            };
             drop(permit);
             tried += 1;
             match answer {
@@ -134,9 +162,11 @@ impl Step {
     /// Has S3 answer a request about a bucket.
     pub(crate) async fn bucket(&self, request: BucketRequest) -> Result<Bytes, Failure> {
         let request_id = names::uuid(&*self.tools.ids);
-        let call = self.origin.call("s3", request_id.clone());
         let permit = self.tools.calls.acquire().await.map_err(|_| Failure::Cancelled)?;
-        let answer = self.tools.platform.bucket(&call, request).await;
+        let answer = match self.origin.acting(&*self.tools.platform, "s3", request_id.clone()).await {
+            Ok(call) => self.tools.platform.bucket(&call, request).await,
+            Err(error) => Err(error),
+        };
         drop(permit);
         answer.map_err(|error| Failure::Service { service: "s3".into(), request_id, error: Box::new(error) })
     }

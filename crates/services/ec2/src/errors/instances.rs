@@ -39,6 +39,25 @@ pub(crate) fn no_such_instance_profile(named: &str) -> Refusal {
     ))
 }
 
+/// An instance that has a profile already.
+pub(crate) fn profile_associated(id: &str) -> Refusal {
+    told("IncorrectState", format!("There is an existing association for instance {id}"))
+}
+
+pub(crate) fn no_such_profile_association(id: &str) -> Refusal {
+    told("NoSuchAssociation", format!("An invalid association-id of '{id}' was given"))
+}
+
+/// A launch template that was changed while an instance was started from it.
+pub(crate) fn template_changed() -> Refusal {
+    told("InvalidLaunchTemplateId.VersionNotFound", "The launch template was changed by another request; try again.")
+}
+
+/// A role's session that its role's policies do not let.
+pub(crate) fn unauthorized(sentence: &str) -> Refusal {
+    told("UnauthorizedOperation", format!("You are not authorized to perform this operation. {sentence}"))
+}
+
 pub(crate) fn template_name(name: &str) -> Refusal {
     told(
         "InvalidLaunchTemplateName.MalformedException",

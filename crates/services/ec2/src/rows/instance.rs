@@ -43,6 +43,9 @@ pub(crate) struct InstanceRow {
     /// What a shutdown from inside does.
     pub(crate) shutdown_terminates: bool,
     pub(crate) metadata: MetadataRow,
+    /// The instance profile, and so the role.
+    #[serde(default)]
+    pub(crate) profile: Option<ProfileRow>,
     pub(crate) monitoring: bool,
     pub(crate) ebs_optimized: bool,
     pub(crate) launched_at_ms: u64,
@@ -62,6 +65,18 @@ pub(crate) struct InstanceRow {
     pub(crate) reason: Option<(String, String)>,
     /// AWS's older sentence.
     pub(crate) transition_reason: String,
+}
+
+/// An instance's profile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProfileRow {
+    /// `iip-assoc-…`.
+    pub(crate) association_id: String,
+    pub(crate) arn: String,
+    /// `AIPA…`: a profile that is made anew under the name is another.
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) since_ms: u64,
 }
 
 /// Where a root file system comes from.

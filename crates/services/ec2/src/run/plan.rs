@@ -146,10 +146,6 @@ fn refuse_unsupported(input: &RunInstancesInput) -> Result<(), Refusal> {
     let placed = |is: fn(&Placement) -> bool| placement.is_some_and(is);
     let reservation = input.capacity_reservation_specification.as_ref();
     let names = input.private_dns_name_options.as_ref();
-    if let Some(profile) = &input.iam_instance_profile {
-        let named = profile.arn.as_ref().or(profile.name.as_ref()).map_or("", String::as_str);
-        return Err(errors::no_such_instance_profile(named));
-    }
     if let Some(tenancy) = placement.and_then(|one| one.tenancy.as_deref()).filter(|one| *one != "default") {
         return Err(errors::unsupported_value("placement.tenancy", tenancy));
     }

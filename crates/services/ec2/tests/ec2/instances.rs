@@ -72,6 +72,7 @@ async fn what_another_process_registers_or_removes_is_seen_at_the_next_look() {
         region: region.clone(),
         instances: None,
         unknown_images: ec2::UnknownImages::Refused,
+        instance_roles: None,
     };
     platform.ec2 = ec2::Ec2::open(options).unwrap();
     platform.machines = ec2::Machines::open(open(), clock, ids, zones, region).unwrap();

@@ -56,6 +56,7 @@ pub(crate) fn open(store: Store, engine: Option<Arc<FakeEngine>>, unknown_images
         region: region(),
         instances,
         unknown_images,
+        instance_roles: None,
     };
     Platform {
         ec2: Ec2::open(options).unwrap(),

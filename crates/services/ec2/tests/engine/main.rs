@@ -76,6 +76,7 @@ impl Lab {
                 shutdown_grace: Duration::from_secs(2),
             }),
             unknown_images: UnknownImages::Refused,
+            instance_roles: None,
         });
         let call = Call {
             identity: Identity {

@@ -22,6 +22,7 @@ const BODY: &[u8] = br#"{"QueueUrl":"http://localhost:4566/123456789012/orders",
 struct House {
     clock: Arc<SimClock>,
     keys: Arc<Keys>,
+    sessions: Arc<Sessions>,
     authenticator: Authenticator,
 }
 
@@ -33,12 +34,12 @@ fn house(mode: Mode) -> House {
     let clock = Arc::new(SimClock::frozen(NOW));
     let ids = Arc::new(SimIds::new(Seed(1)));
     let store = Store::in_memory().unwrap();
-    let keys = Keys::open(store, &MasterKey::from_bytes([7; 32]), Arc::clone(&clock) as Arc<dyn Clock>, ids).unwrap();
-    let keys = Arc::new(keys);
+    let (key, timing) = (MasterKey::from_bytes([7; 32]), || Arc::clone(&clock) as Arc<dyn Clock>);
+    let keys = Arc::new(Keys::open(store.clone(), &key, timing(), ids.clone()).unwrap());
+    let sessions = Arc::new(Sessions::new(store, &key, timing(), ids));
     let default_account = account("000000000000");
-    let authenticator =
-        Authenticator::new(mode, Arc::clone(&keys), Arc::clone(&clock) as Arc<dyn Clock>, default_account);
-    House { clock, keys, authenticator }
+    let authenticator = Authenticator::new(mode, Arc::clone(&keys), Arc::clone(&sessions), timing(), default_account);
+    House { clock, keys, sessions, authenticator }
 }
 
 /// A strict house with one key.
@@ -386,4 +387,91 @@ fn sigv2_covers_the_bucket_that_the_host_names() {
     assert_eq!(error.to_s3().code, "SignatureDoesNotMatch");
     house.clock.advance(Duration::from_secs(901));
     assert_eq!(house.authenticator.begin(&parts, Some("bucket")).unwrap_err().to_s3().code, "RequestTimeTooSkewed");
+}
+
+/// Credentials of a session that an access key made.
+fn session_of(house: &House, access_key_id: &str, lasts_s: u64) -> api::TemporaryCredentials {
+    let bearer = crate::sessions::Bearer::Key { access_key_id: access_key_id.into() };
+    house.sessions.give_out(&account("123456789012"), bearer, lasts_s).unwrap()
+}
+
+/// A request that a session signed, with its token as a header.
+fn with_token(made: &api::TemporaryCredentials, secret: &str, token: &str) -> Parts {
+    let request = http::Request::post("http://localhost:4566/").header("x-amz-security-token", token);
+    let (mut parts, ()) = request.body(()).unwrap().into_parts();
+    sign(&signer(&made.access_key_id, secret, "sqs"), &mut parts, &hex_of(BODY), &date()).unwrap();
+    parts
+}
+
+#[test]
+fn a_session_signs_with_its_secret_and_sends_its_token() {
+    let (house, key) = strict();
+    let made = session_of(&house, &key.access_key_id, 900);
+    let parts = with_token(&made, &made.secret_access_key, &made.session_token);
+    let identity = house.authenticator.begin(&parts, None).unwrap().finish(BODY).unwrap();
+    assert_eq!(identity.account, account("123456789012"));
+    let parts = with_token(&made, "wrong", &made.session_token);
+    let refused = house.authenticator.begin(&parts, None).unwrap().finish(BODY).unwrap_err();
+    assert_eq!(refused.to_query().code, "SignatureDoesNotMatch");
+    // A token in the place of another, none at all, and one beside a key that needs none.
+    let other = session_of(&house, &key.access_key_id, 900);
+    for parts in [
+        with_token(&made, &made.secret_access_key, &other.session_token),
+        with_token(&made, &made.secret_access_key, "garbage"),
+        sqs_request(&signer(&made.access_key_id, &made.secret_access_key, "sqs"), BODY),
+    ] {
+        let refused = house.authenticator.begin(&parts, None).unwrap_err();
+        assert_eq!(refused.to_query().code, "InvalidClientTokenId");
+        assert_eq!(refused.to_ec2().code, "AuthFailure");
+    }
+    let request = http::Request::post("http://localhost:4566/").header("x-amz-security-token", "garbage");
+    let (mut parts, ()) = request.body(()).unwrap().into_parts();
+    sign(&signer_of(&key, "s3"), &mut parts, &hex_of(BODY), &date()).unwrap();
+    assert_eq!(code_of(&house.authenticator.begin(&parts, None).unwrap_err()).0, "InvalidToken");
+}
+
+#[test]
+fn a_session_ends_at_its_time_and_with_its_key() {
+    let (house, key) = strict();
+    let made = session_of(&house, &key.access_key_id, 900);
+    house.clock.advance(Duration::from_secs(900));
+    let parts = with_token(&made, &made.secret_access_key, &made.session_token);
+    let expired = house.authenticator.begin(&parts, None).unwrap_err();
+    assert_eq!(code_of(&expired), ("ExpiredToken".into(), "ExpiredToken".into()));
+    assert_eq!(expired.to_ec2().code, "RequestExpired");
+    let (house, key) = strict();
+    let made = session_of(&house, &key.access_key_id, 900);
+    house.keys.delete(&key.access_key_id).unwrap();
+    house.keys.create(&account("444455556666"), "another").unwrap();
+    let parts = with_token(&made, &made.secret_access_key, &made.session_token);
+    assert_eq!(house.authenticator.begin(&parts, None).unwrap_err().to_query().code, "InvalidClientTokenId");
+}
+
+#[test]
+fn a_presigned_url_carries_its_sessions_token() {
+    let (house, key) = strict();
+    let made = session_of(&house, &key.access_key_id, 900);
+    let token: String = made.session_token.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+    let request = http::Request::get(format!("/bucket/key?X-Amz-Security-Token={token}"));
+    let (mut parts, ()) = request.header("host", "localhost:4566").body(()).unwrap().into_parts();
+    let signer = signer(&made.access_key_id, &made.secret_access_key, "s3");
+    let query = presign(&signer, (&parts).into(), "UNSIGNED-PAYLOAD", 60, &date());
+    parts.uri = format!("/bucket/key?{query}").parse().unwrap();
+    assert!(parts.uri.query().unwrap().contains("X-Amz-Security-Token"), "{}", parts.uri);
+    let identity = house.authenticator.begin(&parts, None).unwrap();
+    assert!(!identity.is_anonymous());
+}
+
+#[test]
+fn local_mode_knows_its_own_sessions_and_no_others() {
+    let house = house(Mode::Local);
+    let made = session_of(&house, "test", 900);
+    let parts = with_token(&made, &made.secret_access_key, &made.session_token);
+    let identity = house.authenticator.begin(&parts, None).unwrap().finish(BODY).unwrap();
+    assert_eq!(identity.account, account("123456789012"));
+    let parts = with_token(&made, "wrong", &made.session_token);
+    assert!(house.authenticator.begin(&parts, None).unwrap().finish(BODY).is_err());
+    let parts = with_token(&made, "wrong", "of somebody else");
+    let identity = house.authenticator.begin(&parts, None).unwrap().finish(BODY).unwrap();
+    assert_eq!(identity.account, account("000000000000"));
 }

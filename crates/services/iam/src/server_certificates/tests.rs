@@ -1,15 +1,19 @@
 //! The operations, by their forms and their XML, and the port to load balancers.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use api::iam::Iam as _;
 use api::iam::*;
-use api::{Endpoint, Identity, Protocol, Region, RequestId};
+use api::{AccountId, Call, Endpoint, Identity, Principal, Protocol, Region, RequestId};
+use bytes::Bytes;
 use host::Timestamp;
 use host::sim::{Seed, SimClock, SimIds};
+use store::Store;
 
 use super::*;
+use crate::MasterKey;
 
 /// 2026-01-01.
 const NOW: Timestamp = Timestamp(1_767_225_600_000);

@@ -133,7 +133,7 @@ impl AclRequest {
 pub(crate) fn owner_and_acl(caller: &Caller, bucket: &BucketRow, asked: &AclRequest) -> Result<(String, Acl), S3Error> {
     // Nobody and services have no account to own anything.
     let writer = match caller.call.identity.principal {
-        Principal::Account { .. } => caller.call.account().as_str(),
+        Principal::Account { .. } | Principal::Session(_) => caller.call.account().as_str(),
         Principal::Anonymous | Principal::Service { .. } => bucket.owner.as_str(),
     };
     let of_writer = asked_acl(asked, writer, bucket)?;

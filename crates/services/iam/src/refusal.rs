@@ -1,4 +1,4 @@
-//! [`Refusal`]: why an operation on server certificates was refused, and what AWS says then.
+//! [`Refusal`]: why an operation of IAM was refused, and what AWS says then.
 //!
 //! Invariant: no sentence repeats a private key or what the store said.
 
@@ -6,13 +6,12 @@ use api::iam::errors;
 use store::StoreError;
 use wire::ApiError;
 
-use super::CERTIFICATES_MAX;
-use super::check::Unfit;
-use super::names::TAGS_MAX;
+use crate::names::TAGS_MAX;
+use crate::server_certificates::{CERTIFICATES_MAX, Unfit};
 
 /// Why an operation was refused.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -45,6 +44,27 @@ pub(super) enum Refusal {
     TooManyTags,
     #[error("the marker is not one that we gave")]
     Marker,
+    /// `NoSuchEntity`.
+    #[error("{0}")]
+    NotFound(String),
+    /// `EntityAlreadyExists`.
+    #[error("{0}")]
+    AlreadyThere(String),
+    /// `DeleteConflict`.
+    #[error("{0}")]
+    DeleteConflict(String),
+    /// `LimitExceeded`.
+    #[error("{0}")]
+    Limit(String),
+    /// `MalformedPolicyDocument`.
+    #[error("{0}")]
+    Malformed(String),
+    /// `InvalidInput`.
+    #[error("{0}")]
+    Invalid(String),
+    /// `AccessDenied`.
+    #[error("{0}")]
+    Denied(String),
     #[error("the private key of {0} does not open with this master key")]
     Sealed(String),
 }
@@ -92,14 +112,117 @@ impl From<Refusal> for ApiError {
                 "The number of tags has reached the maximum limit: {TAGS_MAX}"
             )),
             Refusal::Marker => validation("Invalid Marker.".to_owned()),
+            Refusal::NotFound(sentence) => errors::no_such_entity_exception(sentence),
+            Refusal::AlreadyThere(sentence) => errors::entity_already_exists_exception(sentence),
+            Refusal::DeleteConflict(sentence) => errors::delete_conflict_exception(sentence),
+            Refusal::Limit(sentence) => errors::limit_exceeded_exception(sentence),
+            Refusal::Malformed(sentence) => errors::malformed_policy_document_exception(sentence),
+            Refusal::Invalid(sentence) => errors::invalid_input_exception(sentence),
+            Refusal::Denied(sentence) => Self::sender("AccessDenied", sentence).with_status(403),
             Refusal::Store(_) | Refusal::Sealed(_) => {
-                tracing::error!(error = %refusal, "a server certificate could not be read or written");
+                tracing::error!(error = %refusal, "what IAM keeps could not be read or written");
                 errors::service_failure_exception(
                     "The request processing has failed because of an unknown error, exception or failure.",
                 )
             }
         }
     }
+}
+
+// --- roles -------------------------------------------------------------------------------------------------------
+
+pub(crate) fn no_such_role(name: &str) -> Refusal {
+    Refusal::NotFound(format!("The role with name {name} cannot be found."))
+}
+
+pub(crate) fn role_exists(name: &str) -> Refusal {
+    Refusal::AlreadyThere(format!("Role with name {name} already exists."))
+}
+
+pub(crate) fn no_such_role_policy(name: &str) -> Refusal {
+    Refusal::NotFound(format!("The role policy with name {name} cannot be found."))
+}
+
+/// `RolesPerAccount`, `PoliciesPerRole`, `ACLSizePerRole` and their like.
+pub(crate) fn quota(name: &str, max: usize) -> Refusal {
+    Refusal::Limit(format!("Cannot exceed quota for {name}: {max}"))
+}
+
+pub(crate) fn inline_policies_too_long(role: &str, max: usize) -> Refusal {
+    Refusal::Limit(format!("Maximum policy size of {max} bytes exceeded for role {role}"))
+}
+
+/// `first` is what has to be done first, `delete policies`.
+pub(crate) fn entity_in_use(first: &str) -> Refusal {
+    Refusal::DeleteConflict(format!("Cannot delete entity, must {first} first."))
+}
+
+// --- managed policies --------------------------------------------------------------------------------------------
+
+pub(crate) fn no_such_policy(arn: &str) -> Refusal {
+    Refusal::NotFound(format!("Policy {arn} was not found."))
+}
+
+pub(crate) fn not_attachable(arn: &str) -> Refusal {
+    Refusal::NotFound(format!("Policy {arn} does not exist or is not attachable."))
+}
+
+pub(crate) fn not_attached(arn: &str) -> Refusal {
+    Refusal::NotFound(format!("Policy {arn} was not found."))
+}
+
+pub(crate) fn no_such_version(arn: &str, version: &str) -> Refusal {
+    Refusal::NotFound(format!("Policy {arn} version {version} does not exist or is not attachable."))
+}
+
+pub(crate) fn policy_exists(name: &str) -> Refusal {
+    Refusal::AlreadyThere(format!("A policy called {name} already exists. Duplicate names are not allowed."))
+}
+
+pub(crate) fn too_many_versions(max: usize) -> Refusal {
+    Refusal::Limit(format!(
+        "A managed policy can have up to {max} versions. Before you create a new version, you must delete an existing \
+         version."
+    ))
+}
+
+pub(crate) fn policy_has_versions() -> Refusal {
+    Refusal::DeleteConflict(
+        "This policy has more than one version. Before you delete a policy, you must delete the policy's versions. The \
+         default version is deleted with the policy."
+            .to_owned(),
+    )
+}
+
+pub(crate) fn policy_is_attached() -> Refusal {
+    Refusal::DeleteConflict("Cannot delete a policy attached to entities.".to_owned())
+}
+
+pub(crate) fn default_version() -> Refusal {
+    Refusal::DeleteConflict("Cannot delete the default version of a policy.".to_owned())
+}
+
+pub(crate) fn not_an_arn(arn: &str) -> Refusal {
+    Refusal::Invalid(format!("ARN {arn} is not valid."))
+}
+
+/// A change to a policy of AWS's.
+pub(crate) fn aws_policy(arn: &str) -> Refusal {
+    Refusal::Denied(format!("Policy {arn} is an AWS managed policy, which cannot be changed."))
+}
+
+// --- instance profiles -------------------------------------------------------------------------------------------
+
+pub(crate) fn no_such_profile(name: &str) -> Refusal {
+    Refusal::NotFound(format!("Instance Profile {name} cannot be found."))
+}
+
+pub(crate) fn profile_exists(name: &str) -> Refusal {
+    Refusal::AlreadyThere(format!("Instance Profile {name} already exists."))
+}
+
+pub(crate) fn role_not_in_profile(role: &str, profile: &str) -> Refusal {
+    Refusal::NotFound(format!("The role with name {role} cannot be found in instance profile {profile}."))
 }
 
 fn unfit_to_api(unfit: Unfit) -> ApiError {
