@@ -21,6 +21,8 @@ pub struct Session {
     pub arn: Arc<str>,
     /// `AROA…:nightly`.
     pub user_id: Arc<str>,
+    /// Whether it may less than its role, by policies of its own: who acts later with the role cannot stand in for it.
+    pub is_narrowed: bool,
     /// What it may do.
     pub permissions: Arc<dyn Permissions>,
 }
@@ -114,6 +116,7 @@ mod tests {
             role_arn: "arn:aws:iam::123456789012:role/worker".into(),
             arn: "arn:aws:sts::123456789012:assumed-role/worker/one".into(),
             user_id: "AROA:one".into(),
+            is_narrowed: false,
             permissions: Arc::new(Nothing),
         };
         assert_eq!(

@@ -45,6 +45,11 @@ pub(crate) fn role_cannot_be_assumed(arn: &str) -> ApiError {
     validation(format!("Role {arn} is invalid or cannot be assumed"))
 }
 
+/// A session with policies of its own asks for what would be done with all that its role may.
+pub(crate) fn narrowed_session() -> ApiError {
+    validation("A session with a session policy can work on a stack only if the stack has a RoleARN")
+}
+
 // --- stacks ------------------------------------------------------------------------------------------------------
 
 /// DescribeStacks and others of a stack that is not there.

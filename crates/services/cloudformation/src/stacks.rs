@@ -99,12 +99,17 @@ impl Inner {
     {
         let refusal = Arc::new(Mutex::new(None));
         let told = Arc::clone(&refusal);
-        let caller = role_of(call);
+        let (caller, is_narrowed) = (role_of(call), call.identity.session().is_some_and(|session| session.is_narrowed));
         let changed = self.ledger.change_with(key, move |tx, stack| {
             let before = stack.operation.as_ref().map(|now| now.number);
             let begun = begin(tx, stack)?;
             // Another operation: it acts with the stack's role, or for whoever asked for it.
-            if stack.operation.as_ref().map(|now| now.number) != before {
+            let is_another = stack.operation.as_ref().map(|now| now.number) != before;
+            let begun = begun.and_then(|()| match is_another && is_narrowed && stack.role_arn.is_none() {
+                true => Err(errors::narrowed_session()),
+                false => Ok(()),
+            });
+            if is_another {
                 stack.acts_as = stack.role_arn.clone().or(caller);
             }
             match begun {
@@ -438,6 +443,9 @@ impl Inner {
         prepared: Prepared,
         wishes: Wishes,
     ) -> Result<String, ApiError> {
+        if wishes.role_arn.is_none() && call.identity.session().is_some_and(|session| session.is_narrowed) {
+            return Err(errors::narrowed_session());
+        }
         (stack.status, stack.disable_rollback) = ("CREATE_IN_PROGRESS".into(), wishes.disable_rollback);
         (stack.timeout_min, stack.role_arn, stack.policy) = (wishes.timeout_min, wishes.role_arn, wishes.policy);
         stack.acts_as = stack.role_arn.clone().or_else(|| role_of(call));

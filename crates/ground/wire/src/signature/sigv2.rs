@@ -193,7 +193,12 @@ impl Claim<'_> {
             out.extend_from_slice(line.as_bytes());
             out.push(b'\n');
         }
-        push_amz_headers(&mut out, request.headers);
+        // A presigned URL's token is signed as the header that it stands for.
+        let token = match self.validity {
+            Validity::Until { .. } => request.uri.query().and_then(super::presigned::security_token),
+            Validity::Around { .. } => None,
+        };
+        push_amz_headers(&mut out, request.headers, token.as_deref());
         push_resource(&mut out, request, virtual_bucket);
         out
     }
@@ -206,13 +211,20 @@ fn hmac_sha1(key: &[u8], message: &[u8]) -> [u8; 20] {
     state.finalize().into_bytes().into()
 }
 
-fn push_amz_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
+const TOKEN: &str = "x-amz-security-token";
+
+fn push_amz_headers(out: &mut Vec<u8>, headers: &HeaderMap, token_in_query: Option<&str>) {
+    let token = token_in_query.filter(|_| !headers.contains_key(TOKEN));
     let mut names: Vec<&str> =
         headers.keys().map(http::HeaderName::as_str).filter(|name| name.starts_with("x-amz-")).collect();
+    names.extend(token.map(|_| TOKEN));
     names.sort_unstable();
     for name in names {
         out.extend_from_slice(name.as_bytes());
         out.push(b':');
+        if let (TOKEN, Some(token)) = (name, token) {
+            out.extend_from_slice(token.as_bytes());
+        }
         for (index, value) in headers.get_all(name).iter().enumerate() {
             if index > 0 {
                 out.push(b',');

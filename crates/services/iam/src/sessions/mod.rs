@@ -192,6 +192,7 @@ impl Sessions {
         let (own, boundary) = self.store.read(|view| self.policies_of(view, account, revision, role))?;
         let role_arn: Arc<str> = role.arn(account.as_str()).into();
         let arn: Arc<str> = session_arn(account, &role.name, session_name).into();
+        let is_narrowed = of_session.is_some();
         let user_id: Arc<str> = format!("{}:{session_name}", role.id).into();
         let permissions = RolePermissions {
             account: account.as_str().into(),
@@ -204,7 +205,7 @@ impl Sessions {
             clock: Arc::clone(&self.clock),
         };
         let access_key_id = access_key_id.into();
-        Ok(Session { access_key_id, role_arn, arn, user_id, permissions: Arc::new(permissions) })
+        Ok(Session { access_key_id, role_arn, arn, user_id, is_narrowed, permissions: Arc::new(permissions) })
     }
 
     /// A role's policies and what bounds them, parsed anew only if one of their rows has changed.
