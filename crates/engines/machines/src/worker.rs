@@ -5,6 +5,8 @@
 //! - The end of a first process is noticed by the kernel's handle on it, at once, whoever ended it.
 //! - Nothing is started before networks were published: its interface is in them.
 
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +22,7 @@ use crate::files;
 use crate::instance::{InstanceId, InstanceSpec, InstanceState, OnExit, Reason};
 use crate::launch::{Launch, loopback};
 use crate::limits;
-use crate::network::METADATA_PORT_UNPRIVILEGED;
+use crate::network::METADATA_PORT_BEHIND;
 use crate::network::config::VpcId;
 use crate::network::networks::blocking;
 use crate::process::Process;
@@ -32,6 +34,10 @@ const KILL_AFTER_GRACE: Duration = Duration::from_secs(7);
 /// A cgroup is busy until the kernel has buried its last process.
 const CGROUP_TRIES: u32 = 100;
 const CGROUP_TRY_EVERY: Duration = Duration::from_millis(20);
+
+/// How long an engine of before may take to let go of an address, and the pause between looks.
+const LET_GO_WITHIN: Duration = Duration::from_secs(10);
+const LET_GO_PAUSE: Duration = Duration::from_millis(50);
 
 /// What somebody wants of an instance.
 pub(crate) struct Command {
@@ -61,7 +67,7 @@ pub(crate) struct Worker {
     /// When a process that was asked to end is killed.
     pub(crate) deadline: Option<Instant>,
     /// Answers for metadata, when unprivileged.
-    pub(crate) metadata: Option<tokio::task::AbortHandle>,
+    pub(crate) metadata: Option<Serving>,
 }
 
 impl Worker {
@@ -71,7 +77,7 @@ impl Worker {
         let mut published = self.shared.published.subscribe();
         self.show();
         if self.process.is_some() {
-            self.serve_metadata().await;
+            self.serve_metadata();
             // Adopted. The engine of before may have written down that it should end, and no more.
             let should_end = matches!(self.record.state, InstanceState::Stopping | InstanceState::ShuttingDown);
             if should_end || self.record.rebooting {
@@ -232,9 +238,7 @@ impl Worker {
 
     /// Removes what one run leaves behind: processes without a namespace, its cable, its cgroups.
     async fn clean_run(&mut self) {
-        if let Some(metadata) = self.metadata.take() {
-            metadata.abort();
-        }
+        self.metadata = None;
         let (shared, record, dir, id) = (self.shared.clone(), self.record.clone(), self.dir.clone(), self.id.clone());
         let cleaned = blocking(move || {
             if !shared.report.privileged {
@@ -267,7 +271,7 @@ impl Worker {
             Err(why) => Some(why),
         };
         let Some(why) = failed else {
-            self.serve_metadata().await;
+            self.serve_metadata();
             let now = self.shared.clock.now();
             let _ = self
                 .change(|record| {
@@ -324,16 +328,19 @@ impl Worker {
         tokio::task::spawn_blocking(move || launch.run()).await.map_err(|error| error.to_string())?
     }
 
-    /// An unprivileged instance asks on its own loopback address, so the listener knows who asks.
-    async fn serve_metadata(&mut self) {
+    /// An unprivileged instance asks on its own loopback address, so the listener knows who asks. Its first process
+    /// listens there, and passes on to here.
+    fn serve_metadata(&mut self) {
         let Some(address) = self.record.address.filter(|_| !self.shared.report.privileged) else { return };
-        match tokio::net::TcpListener::bind((loopback(address), METADATA_PORT_UNPRIVILEGED)).await {
-            Ok(listener) => {
-                let serving = self.shared.live.metadata.clone().serve(listener, Arc::new(Alone(self.id.clone())));
-                self.metadata = Some(tokio::spawn(serving).abort_handle());
+        let address = SocketAddr::from((loopback(address), METADATA_PORT_BEHIND));
+        let (service, id) = (self.shared.live.metadata.clone(), self.id.clone());
+        let serving = tokio::spawn(async move {
+            match bind_when_free(address).await {
+                Ok(listener) => service.serve(listener, Arc::new(Alone(id))).await,
+                Err(error) => warn!(instance = %id, %address, %error, "cannot serve metadata"),
             }
-            Err(error) => warn!(instance = %self.id, %error, "cannot serve metadata"),
-        }
+        });
+        self.metadata = Some(Serving(serving.abort_handle()));
     }
 
     /// Changes the record: on disk, then in sight.
@@ -381,6 +388,27 @@ fn remove_cgroups(cgroups: &[PathBuf]) -> std::io::Result<()> {
         std::thread::sleep(CGROUP_TRY_EVERY);
     }
     Err(std::io::Error::other("its cgroups stay busy"))
+}
+
+/// A task that serves; it ends with this, and with the engine.
+pub(crate) struct Serving(tokio::task::AbortHandle);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn bind_when_free(address: SocketAddr) -> io::Result<tokio::net::TcpListener> {
+    let given_up_at = Instant::now() + LET_GO_WITHIN;
+    loop {
+        match tokio::net::TcpListener::bind(address).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < given_up_at => {
+                tokio::time::sleep(LET_GO_PAUSE).await;
+            }
+            other => return other,
+        }
+    }
 }
 
 /// Whoever connects to an instance's own loopback address is taken to be that instance.

@@ -165,9 +165,9 @@ impl Engine {
         &self.shared.report
     }
 
-    /// From now on, metadata come from `metadata`. Until the first call, instances that ask get 503.
+    /// From now on, metadata come from `metadata`. Until the first call, instances that ask wait.
     pub fn set_metadata(&self, metadata: Arc<dyn Metadata>) {
-        *self.shared.live.metadata.documents.write() = Some(metadata);
+        self.shared.live.metadata.documents.send_replace(Some(metadata));
     }
 
     /// From now on, `names` answers for names that no interface has.

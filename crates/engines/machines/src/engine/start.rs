@@ -97,7 +97,7 @@ fn live(dir: &Path, options: &Options, key: TokenKey) -> Live {
     Live {
         dir: dir.join(NAMESPACES),
         endpoints: options.endpoint_addresses.clone(),
-        metadata: Arc::new(Service { documents: RwLock::default(), clock: options.clock.clone(), key }),
+        metadata: Arc::new(Service { documents: watch::Sender::default(), clock: options.clock.clone(), key }),
         resolver: Arc::new(Resolver { networks: published.clone(), names: RwLock::default(), upstream }),
         denied: Denied::new(&options.egress_denied),
         published,

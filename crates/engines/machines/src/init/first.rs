@@ -23,10 +23,11 @@ use nix::unistd::Pid;
 
 use super::console::Console;
 use super::tasks::Tasks;
-use super::{privileges, root, trying};
+use super::{front, privileges, root, trying};
 use crate::boot::{BOOT, Boot, CONSOLE, DISK, FAREWELL, MARK, MILESTONES};
 use crate::files;
-use crate::launch::PATH;
+use crate::launch::{PATH, loopback};
+use crate::network::{METADATA_PORT_BEHIND, METADATA_PORT_UNPRIVILEGED};
 
 /// Console output read at a time.
 const CHUNK_BYTES: usize = 8 << 10;
@@ -72,7 +73,7 @@ pub(super) fn run() -> Result<(), String> {
         let console = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(CONSOLE)?;
         Ok((Console::new(console)?, files::create(Path::new(MILESTONES))?, files::create(Path::new(FAREWELL))?))
     };
-    let (console, milestones, farewell) = trying("cannot open the instance's files", open())?;
+    let (mut console, milestones, farewell) = trying("cannot open the instance's files", open())?;
     let console_pipe = match &boot.root {
         Some(overlay) => {
             root::enter(&boot, overlay)?;
@@ -81,6 +82,10 @@ pub(super) fn run() -> Result<(), String> {
         }
         None => {
             trying("cannot enter its home", enter_home())?;
+            let address = loopback(boot.address);
+            if let Err(error) = front::open(address, METADATA_PORT_UNPRIVILEGED, METADATA_PORT_BEHIND) {
+                console.say(&format!("no metadata: cannot listen on {address}:{METADATA_PORT_UNPRIVILEGED}: {error}"));
+            }
             None
         }
     };
@@ -151,7 +156,8 @@ fn environment(instance: &str, more: Vec<(String, String)>, privileged: bool) ->
 impl First {
     fn live(mut self) -> Result<(), String> {
         let _ = self.milestones.write_all(b"ready\n");
-        println!("ready");
+        // Nobody may be left to hear it; the next engine reads the milestone.
+        let _ = writeln!(io::stdout(), "ready");
         trying("cannot let go of the engine", let_go_of_the_engine())?;
         self.start_next();
         loop {

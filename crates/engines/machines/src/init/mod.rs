@@ -7,6 +7,7 @@
 
 mod console;
 mod first;
+mod front;
 mod launcher;
 mod privileges;
 mod root;

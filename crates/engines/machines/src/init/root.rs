@@ -29,6 +29,9 @@ const DIRECTORIES_HIDDEN: &[&str] = &["/proc/acpi", "/proc/scsi", "/sys/firmware
 const DEVICES: &[(&str, u64, u64)] =
     &[("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
+/// A question that meets no engine (it was killed, it is being replaced) is asked again soon, and often enough for the next.
+const RESOLVER_OPTIONS: &str = "timeout:2 attempts:5";
+
 /// Makes the overlay the root of this process; runs in the instance's directory.
 pub(super) fn enter(boot: &Boot, root: &Root) -> Result<(), String> {
     if boot.first_boot {
@@ -191,7 +194,8 @@ fn write_etc(boot: &Boot, root: &Root) -> std::io::Result<()> {
     // A link may lead into a resolver's directory under /run, which is not there.
     files::remove(Path::new("/etc/resolv.conf"))?;
     let search = if root.search.is_empty() { String::new() } else { format!("search {}\n", root.search) };
-    files::write(Path::new("/etc/resolv.conf"), format!("nameserver {}\n{search}", root.resolver))?;
+    let resolver = format!("nameserver {}\n{search}options {RESOLVER_OPTIONS}\n", root.resolver);
+    files::write(Path::new("/etc/resolv.conf"), resolver)?;
     if !boot.first_boot {
         return Ok(());
     }

@@ -4,6 +4,8 @@
 //! - It is a pure function of the published VPC: two writings of the same VPC are the same text.
 //! - A packet that comes from a card without bearing that card's address goes no further: whoever identifies an
 //!   instance by its address may.
+//! - An instance never hears that one of the router's services is away: while no engine serves them (it was killed, it is
+//!   being replaced), the kernel keeps silent, and who asked asks again.
 //! - Judged in this order: address, network ACL, egress rules (before destinations are rewritten); ingress rules and
 //!   network ACL last (after sources were rewritten back).
 
@@ -40,6 +42,7 @@ pub(super) fn script(vpc: &Vpc, endpoints: &[Ipv4Addr]) -> String {
     }
     from_instances(&mut out, vpc, &cards);
     to_instances(&mut out, vpc, &cards);
+    nobody_there(&mut out, vpc, endpoints);
     to_and_from_nodes(&mut out, vpc, endpoints);
     to_the_internet(&mut out, vpc, &cards);
     out.push_str("}\n");
@@ -85,6 +88,17 @@ fn to_instances(out: &mut String, vpc: &Vpc, cards: &[&Interface]) {
     let group = |one: &&Interface| Some(format!("\"{0}\" : jump in-{0}", card(one.address)));
     elements(out, "oifname vmap", cards, group, "");
     let _ = writeln!(out, "}}");
+}
+
+/// Without a listener the kernel would refuse. Before connection tracking, to which a refusal would be an end. Resets of
+/// connections that were there are let through: only the answer to a first packet acknowledges without a number of its own.
+fn nobody_there(out: &mut String, vpc: &Vpc, endpoints: &[Ipv4Addr]) {
+    base_chain(out, "nobody-there", "filter", "output", -300, "accept");
+    let services = [METADATA_ADDRESS, DNS_ADDRESS, EGRESS_ADDRESS].into_iter().chain(vpc.resolver());
+    let services: Vec<String> = services.chain(endpoints.iter().copied()).map(|one| one.to_string()).collect();
+    let services = services.join(", ");
+    let _ = writeln!(out, "ip saddr {{ {services} }} tcp flags & (rst | ack) == (rst | ack) tcp sequence 0 drop");
+    let _ = writeln!(out, "ip saddr {{ {services} }} icmp type destination-unreachable drop\n}}");
 }
 
 /// Balancer nodes, metadata, DNS and endpoints are the router's own addresses.

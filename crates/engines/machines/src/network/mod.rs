@@ -24,6 +24,8 @@ pub(crate) const METADATA_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 pub(crate) const METADATA_PORT: u16 = 80;
 /// Where an unprivileged instance asks, on its own loopback address.
 pub(crate) const METADATA_PORT_UNPRIVILEGED: u16 = 16_925;
+/// Where the engine answers what an unprivileged instance's first process passes on.
+pub(crate) const METADATA_PORT_BEHIND: u16 = 16_926;
 /// Where instances ask for names; the VPC's second address answers as well.
 pub(crate) const DNS_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 /// Where connections that leave the VPC are sent to by the router.

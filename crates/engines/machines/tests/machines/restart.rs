@@ -1,9 +1,11 @@
 //! The engine's process ends, in whatever way and at whatever moment; its instances do not, and nothing is lost.
 
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
-use machines::{Engine, InstanceState, Isolation, OnExit, Reason};
+use machines::{Engine, InstanceId, InstanceState, Isolation, Metadata, MetadataDocument, OnExit, Reason};
 
 use crate::lab::{Lab, group, may_be_privileged};
 
@@ -106,6 +108,72 @@ async fn what_an_engine_only_wrote_down_the_next_one_does() {
     let mut instances = lab.engine.instances();
     let rebooted = instances.wait_for(|all| all[&ids[2]].pid.is_some_and(|pid| Some(pid) != before));
     tokio::time::timeout(crate::lab::PATIENCE, rebooted).await.unwrap().unwrap();
+    lab.close().await;
+}
+
+struct Known;
+
+impl Metadata for Known {
+    fn document(&self, instance: &InstanceId) -> Option<Arc<MetadataDocument>> {
+        Some(Arc::new(MetadataDocument { instance_id: instance.to_string(), ..MetadataDocument::default() }))
+    }
+}
+
+/// Starts what asks while nobody is there to answer, and makes sure that it waits instead of hearing "no".
+fn ask_nobody(program: &str, words: &[&str]) -> Child {
+    let mut asker = Command::new(program).args(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(asker.try_wait().unwrap().is_none(), "it was refused: {:?}", asker.wait_with_output());
+    asker
+}
+
+fn answer_to(asker: Child) -> String {
+    let said = asker.wait_with_output().unwrap();
+    assert!(said.status.success(), "{said:?}");
+    String::from_utf8(said.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_instance_asks_while_there_is_no_engine_the_next_one_answers() {
+    if !may_be_privileged() {
+        return;
+    }
+    let mut lab = Lab::privileged().await;
+    let id = lab.launch(5, "").await;
+    let pid = lab.engine.instance(&id).unwrap().pid.unwrap().to_string();
+    let inside = |words: &[&str]| {
+        let enter = ["-t", &pid, "-m", "-n", "-u", "-r", "-w"];
+        ask_nobody("nsenter", &[&enter[..], words].concat())
+    };
+    let mut askers = Vec::new();
+    let lab = lab
+        .stop_then(|| {
+            askers.push(inside(&["curl", "-s", "http://169.254.169.254/latest/meta-data/instance-id"]));
+            askers.push(inside(&["getent", "ahostsv4", "ip-5.ec2.internal."]));
+        })
+        .await;
+    lab.engine.set_metadata(Arc::new(Known));
+    lab.publish().await;
+    let said: Vec<String> = askers.into_iter().map(answer_to).collect();
+    assert_eq!(said[0], id.to_string());
+    assert!(said[1].starts_with(&lab.address(5).to_string()), "{said:?}");
+    lab.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_unprivileged_instance_asks_while_there_is_no_engine_the_next_one_answers() {
+    let mut lab = Lab::unprivileged().await;
+    // Before anybody said where documents come from, too: this one asks at its first breath.
+    let id = lab.launch(5, "#!/bin/sh\nip=$(curl -s $AWS_EC2_METADATA_SERVICE_ENDPOINT/latest/meta-data/instance-id)\necho \"I am $ip\"\n").await;
+    let address = lab.engine.instance(&id).unwrap().address.unwrap();
+    let url = format!("http://{address}:16925/latest/meta-data/instance-id");
+    let mut askers = Vec::new();
+    let lab = lab.stop_then(|| askers.push(ask_nobody("curl", &["-s", "--noproxy", "*", &url]))).await;
+    lab.engine.set_metadata(Arc::new(Known));
+    for asker in askers {
+        assert_eq!(answer_to(asker), id.to_string());
+    }
+    lab.wait_for_console(&id, &format!("I am {id}")).await;
     lab.close().await;
 }
 

@@ -17,9 +17,9 @@ use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, SERVER};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use parking_lot::RwLock;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 
 use super::token::TTL_S_MAX;
 use super::{Metadata, MetadataDocument, TokenKey, paths};
@@ -30,6 +30,8 @@ const CONNECTIONS_MAX: usize = 256;
 /// How long a client may take over a request's head, and be silent between two.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 const HEAD_BYTES_MAX: usize = 16 << 10;
+/// How long a question waits for an engine that has just started to be told where documents come from.
+const DOCUMENTS_WITHIN: Duration = Duration::from_secs(5);
 
 const TOKEN: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
 const TOKEN_TTL: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
@@ -43,7 +45,7 @@ pub(crate) trait Asker: Send + Sync + 'static {
 
 /// What all listeners answer from.
 pub(crate) struct Service {
-    pub(crate) documents: RwLock<Option<Arc<dyn Metadata>>>,
+    pub(crate) documents: watch::Sender<Option<Arc<dyn Metadata>>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) key: TokenKey,
 }
@@ -75,11 +77,15 @@ impl Service {
         let Ok(handle) = stream.into_std().and_then(|stream| Ok((stream.try_clone()?, stream))) else { return };
         let (hops, stream) = handle;
         let Ok(stream) = TcpStream::from_std(stream) else { return };
-        let answer = |request: Request<Incoming>| {
-            let answer = self.answer(&instance, &request, |limit| {
-                let _ = socket2::SockRef::from(&hops).set_ttl_v4(u32::from(limit));
+        let (instance, hops) = (&instance, &hops);
+        let answer = |request: Request<Incoming>| async move {
+            let Some(documents) = self.documents().await else {
+                return Ok(refusal(StatusCode::SERVICE_UNAVAILABLE));
+            };
+            let answer = self.answer(&*documents, instance, &request, |limit| {
+                let _ = socket2::SockRef::from(hops).set_ttl_v4(u32::from(limit));
             });
-            async move { Ok::<_, Infallible>(answer) }
+            Ok::<_, Infallible>(answer)
         };
         let served = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -89,8 +95,20 @@ impl Service {
         let _ = served.await;
     }
 
-    fn answer<B>(&self, instance: &InstanceId, request: &Request<B>, limit_hops: impl Fn(u8)) -> Answer {
-        let Some(documents) = self.documents.read().clone() else { return refusal(StatusCode::SERVICE_UNAVAILABLE) };
+    /// Where documents come from, once that was said: whoever took over a moment ago has not lost its instances.
+    async fn documents(&self) -> Option<Arc<dyn Metadata>> {
+        let mut told = self.documents.subscribe();
+        let told = timeout(DOCUMENTS_WITHIN, told.wait_for(Option::is_some)).await;
+        told.ok()?.ok()?.clone()
+    }
+
+    fn answer<B>(
+        &self,
+        documents: &dyn Metadata,
+        instance: &InstanceId,
+        request: &Request<B>,
+        limit_hops: impl Fn(u8),
+    ) -> Answer {
         let Some(document) = documents.document(instance) else { return refusal(StatusCode::NOT_FOUND) };
         if !document.options.enabled {
             return refusal(StatusCode::FORBIDDEN);
@@ -189,7 +207,7 @@ mod tests {
 
     fn service(options: MetadataOptions, now_s: u64) -> Service {
         let documents: Arc<dyn Metadata> = Arc::new(One(options));
-        Service { documents: RwLock::new(Some(documents)), clock: Arc::new(At(now_s)), key: TokenKey([1; 32]) }
+        Service { documents: watch::Sender::new(Some(documents)), clock: Arc::new(At(now_s)), key: TokenKey([1; 32]) }
     }
 
     fn ask(service: &Service, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
@@ -197,7 +215,8 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        service.answer(&InstanceId("i-1".into()), &request.body(()).unwrap(), |_| {})
+        let documents = service.documents.borrow().clone().unwrap();
+        service.answer(&*documents, &InstanceId("i-1".into()), &request.body(()).unwrap(), |_| {})
     }
 
     async fn token(service: &Service, ttl: &str) -> String {
@@ -238,6 +257,18 @@ mod tests {
         }
         assert_eq!(put(&[]), StatusCode::BAD_REQUEST);
         assert_eq!(put(&[(TOKEN_TTL.as_str(), "60"), (FORWARDED.as_str(), "1.2.3.4")]), StatusCode::FORBIDDEN);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_waits_until_it_is_said_where_documents_come_from() {
+        let service = service(MetadataOptions::default(), 0);
+        let documents = service.documents.send_replace(None);
+        assert!(service.documents().await.is_none(), "not for ever");
+        let (found, ()) = tokio::join!(service.documents(), async {
+            tokio::time::sleep(DOCUMENTS_WITHIN / 2).await;
+            service.documents.send_replace(documents);
+        });
+        assert!(found.is_some());
     }
 
     #[test]
