@@ -11,6 +11,7 @@ use std::sync::Arc;
 use store::StoreError;
 use tokio::task::JoinSet;
 
+use super::RETRY;
 use super::forward::at_rest;
 use super::ledger::{self, Told};
 use super::run::Run;
@@ -78,7 +79,15 @@ impl Run {
             }
             tokio::select! {
                 Some(done) = steps.join_next() => {
-                    let Ok(gone) = done else { continue };
+                    let gone = match done {
+                        Ok(gone) => gone,
+                        // Nobody knows how far it got: the phase begins anew.
+                        Err(error) => {
+                            tracing::error!(%error, stack = self.stack.name, "a step did not come to its end");
+                            tokio::time::sleep(RETRY).await;
+                            return Ok(());
+                        }
+                    };
                     under_way.retain(|other| other.name() != gone.item.name());
                     self.settle(&around, gone, &mut left, &mut failed).await?;
                 }

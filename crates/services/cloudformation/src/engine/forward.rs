@@ -87,7 +87,7 @@ impl Run {
         }
     }
 
-    /// Takes a step's end. One that panicked has left its row in progress, and is taken up again.
+    /// Takes a step's end. One that has none has left its row in progress, and is taken up again.
     fn take(&mut self, done: Result<ResourceRow, tokio::task::JoinError>) {
         match done {
             Ok(row) => drop(self.rows.insert(row.logical.clone(), row)),
@@ -154,7 +154,7 @@ impl Run {
             let aim = match in_place {
                 Some(before) => {
                     let old = before.physical.as_ref().map(|physical| physical.properties.clone()).unwrap_or_default();
-                    Aim::Update { old, creation_policy, update_policy }
+                    Aim::Update { old, update_policy }
                 }
                 None => Aim::Create { creation_policy, update_policy },
             };
@@ -247,7 +247,7 @@ impl Run {
             }
             Need::Update => {
                 let old = row.physical.as_ref().map(|physical| physical.properties.clone()).unwrap_or_default();
-                ("UPDATE_IN_PROGRESS", None, Aim::Update { old, creation_policy, update_policy })
+                ("UPDATE_IN_PROGRESS", None, Aim::Update { old, update_policy })
             }
         };
         let now_ms = self.inner.ledger.now_ms();
@@ -392,7 +392,7 @@ impl Run {
         if !reasons.is_empty() {
             return self.fail_forward(reasons).await;
         }
-        // A step that panicked: begun, and nobody knows how far. It is taken up again.
+        // A step without an end: begun, and nobody knows how far. It is taken up again.
         if !wanted.graph.keys().all(|logical| self.is_done(logical)) {
             tokio::time::sleep(std::time::Duration::from_secs(1)).await;
             return Ok(());

@@ -8,14 +8,17 @@
 mod backward;
 pub(crate) mod forward;
 pub(crate) mod ledger;
+mod panics;
 mod restore;
 pub(crate) mod run;
 mod steps;
 mod waiting;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use store::StoreError;
 
 use crate::rows::Phase;
@@ -24,20 +27,27 @@ use run::Run;
 
 /// How long a driver waits before it tries again to read or write.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long one that panicked waits: it is a bug, and will most likely do so again.
+const RETRY_PANICKED: Duration = Duration::from_secs(60);
 
 /// Does what is to be done to a stack, until nothing is.
 pub(crate) async fn drive(inner: Arc<Inner>, key: String, hint: Hint) {
     loop {
-        match advance(&inner, &key, &hint).await {
-            Ok(true) => {}
-            Ok(false) => {
+        match AssertUnwindSafe(advance(&inner, &key, &hint)).catch_unwind().await {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => {
                 if inner.ends(&key) {
                     return;
                 }
             }
-            Err(error) => {
+            Ok(Err(error)) => {
                 tracing::error!(%error, "cannot go on with a stack; trying again");
                 tokio::time::sleep(RETRY).await;
+            }
+            // A driver that ended here would leave its stack in progress for ever.
+            Err(panic) => {
+                tracing::error!(panic = panics::said(&*panic), key, "a stack's driver panicked; trying again");
+                tokio::time::sleep(RETRY_PANICKED).await;
             }
         }
     }

@@ -14,6 +14,7 @@ use store::StoreError;
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::{Ledger, Told};
+use super::panics::survived;
 use super::waiting;
 use crate::resources::failure::Failure;
 use crate::resources::step::{Origin, Recorder, Step, Tools};
@@ -35,11 +36,13 @@ pub(crate) struct Around {
 }
 
 /// What a step shall bring about.
+#[derive(Clone)]
 pub(crate) enum Aim {
     /// A physical resource with the properties that the row asks for.
     Create { creation_policy: Option<Value>, update_policy: Option<Value> },
-    /// The present physical resource with the properties that the row asks for.
-    Update { old: Map<String, Value>, creation_policy: Option<Value>, update_policy: Option<Value> },
+    /// The present physical resource with the properties that the row asks for. A policy for signals counts when something is
+    /// made, not when it is changed.
+    Update { old: Map<String, Value>, update_policy: Option<Value> },
 }
 
 /// The row while its step is under way.
@@ -140,12 +143,20 @@ impl Around {
 
     /// Brings a resource to what its row asks for; the row as it is then.
     pub(crate) async fn bring(self, row: ResourceRow, aim: Aim, resumed: bool) -> ResourceRow {
-        let (is_update, physical) = match &aim {
-            Aim::Create { .. } => (false, row.physical.as_ref().map(|physical| physical.id.clone())),
-            Aim::Update { .. } => (true, row.physical.as_ref().map(|physical| physical.id.clone())),
-        };
+        let physical = row.physical.as_ref().map(|physical| physical.id.clone());
         let (mut step, shared) = self.step(&row, physical, row.generation);
-        let outcome = self.work(&mut step, &row, aim, resumed).await;
+        let is_update = match &aim {
+            Aim::Create { creation_policy, update_policy } => {
+                (step.creation_policy, step.update_policy) = (creation_policy.clone(), update_policy.clone());
+                false
+            }
+            Aim::Update { update_policy, .. } => {
+                step.update_policy.clone_from(update_policy);
+                true
+            }
+        };
+        let work = |tried| self.work(&step, &row, aim.clone(), resumed || tried > 0);
+        let outcome = survived(&row.logical, work).await;
         let mut row = shared.lock().clone();
         // Statuses of a replacement are an update's, as on AWS.
         let verb = if row.status.starts_with("UPDATE") { "UPDATE" } else { "CREATE" };
@@ -164,23 +175,11 @@ impl Around {
         row
     }
 
-    async fn work(&self, step: &mut Step, row: &ResourceRow, aim: Aim, resumed: bool) -> Result<Physical, Failure> {
+    async fn work(&self, step: &Step, row: &ResourceRow, aim: Aim, resumed: bool) -> Result<Physical, Failure> {
         let kind = kind_of(&row.kind)?;
         let properties = property::checked(kind.table().properties, &row.asked).map_err(Failure::Refused)?;
-        let (old, creation_policy) = match aim {
-            Aim::Create { creation_policy, update_policy } => {
-                (step.creation_policy, step.update_policy) = (creation_policy.clone(), update_policy);
-                (None, creation_policy)
-            }
-            Aim::Update { old, creation_policy, update_policy } => {
-                (step.creation_policy, step.update_policy) = (None, update_policy);
-                // A policy for signals counts when something is made, not when it is changed.
-                drop(creation_policy);
-                (Some(old), None)
-            }
-        };
-        match &old {
-            None => {
+        match &aim {
+            Aim::Create { creation_policy, .. } => {
                 if resumed
                     && step.known().is_none()
                     && let Some(id) = kind.find(step, &properties).await?
@@ -194,7 +193,7 @@ impl Around {
                 kind.create(step, &properties).await?;
                 waiting::for_signals(step, creation_policy.as_ref()).await?;
             }
-            Some(old) => {
+            Aim::Update { old, .. } => {
                 let old = property::checked(kind.table().properties, old).unwrap_or_default();
                 let id = step.known().unwrap_or_default();
                 kind.update(step, &id, &old, &properties).await?;
@@ -213,7 +212,7 @@ impl Around {
         let (step, _) = self.step(row, None, row.generation);
         // Nothing is lost but time when a service cannot answer: it is asked again.
         for looks in 0.. {
-            match kind.find(&step, &properties).await {
+            match survived(&row.logical, |_| kind.find(&step, &properties)).await {
                 Ok(found) => return found,
                 Err(failure) if looks < 8 => {
                     tracing::warn!(logical = row.logical, %failure, "cannot look for what a crash may have left behind");
@@ -236,7 +235,7 @@ impl Around {
         let kind = kind_of(&row.kind)?;
         let (mut step, _) = self.step(row, Some(physical.id.clone()), row.generation);
         step.update_policy = row.before.as_ref().and_then(|before| before.update_policy.clone());
-        kind.update(&step, &physical.id, old, new).await?;
+        survived(&row.logical, |_| kind.update(&step, &physical.id, old, new)).await?;
         let id = step.known().unwrap_or_default();
         let attributes = kind.attributes(&step, &id, new).await?;
         Ok(Physical { reference: Some(kind.reference(&id)), id, attributes, properties: physical.properties.clone() })
@@ -249,7 +248,7 @@ impl Around {
         let properties = property::checked(kind.table().properties, &physical.properties);
         let properties = properties.unwrap_or_else(|_| physical.properties.clone());
         let (step, _) = self.step(row, Some(physical.id.clone()), generation);
-        kind.delete(&step, &physical.id, &properties).await
+        survived(&row.logical, |_| kind.delete(&step, &physical.id, &properties)).await
     }
 }
 

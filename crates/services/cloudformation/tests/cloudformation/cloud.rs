@@ -46,6 +46,8 @@ pub(crate) struct State {
     pub(crate) calls: Vec<String>,
     pub(crate) faults: Vec<Fault>,
     pub(crate) crash: Option<Moment>,
+    /// Operations whose next calls panic, and how many of them.
+    pub(crate) panics: BTreeMap<&'static str, usize>,
     /// Auto Scaling launches nothing while this holds.
     pub(crate) launches_nothing: bool,
 }
@@ -109,6 +111,15 @@ impl Platform for Cloud {
             state.calls.push(operation.to_owned());
             (state.calls.len(), state.fault(operation))
         };
+        if self
+            .state
+            .lock()
+            .panics
+            .get_mut(operation)
+            .is_some_and(|left| left.checked_sub(1).map(|less| *left = less).is_some())
+        {
+            panic!("a bug in {operation}");
+        }
         let crash = self.state.lock().crash;
         if crash == Some(Moment::Before(number)) {
             self.vanish().await;

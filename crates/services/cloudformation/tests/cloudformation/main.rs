@@ -9,6 +9,7 @@ mod cloud;
 mod crash;
 mod deletion;
 mod many;
+mod panics;
 mod parameter_store;
 mod platform;
 mod requests;
