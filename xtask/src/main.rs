@@ -11,6 +11,7 @@ mod codegen;
 mod crash;
 mod debian;
 mod fuzz;
+mod kills;
 mod model;
 mod sim;
 mod test;
@@ -45,6 +46,8 @@ enum Task {
     Sim(sim::Arguments),
     /// Kill the server under load, again and again, and look for what it acknowledged.
     Crash(crash::Arguments),
+    /// Kill the server while stacks are made, changed and taken away, and look for what is missing or left.
+    Kills(kills::Arguments),
     /// Load through the balancer while backends die, configurations change and certificates rotate.
     Chaos(chaos::Arguments),
     /// Run the fuzz targets.
@@ -73,6 +76,7 @@ fn run() -> anyhow::Result<()> {
         Task::Tidy => tidy::run(&root),
         Task::Sim(arguments) => sim::run(&root, &arguments),
         Task::Crash(arguments) => crash::run(&root, &arguments),
+        Task::Kills(arguments) => kills::run(&root, &arguments),
         Task::Chaos(arguments) => chaos::run(&root, &arguments),
         Task::Fuzz(arguments) => fuzz::run(&root, &arguments),
         Task::Bench(arguments) => bench::run(&root, &arguments),

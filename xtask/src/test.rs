@@ -42,7 +42,7 @@ const SUITES: &[Suite] = &[
 ];
 
 /// Where things are.
-struct Environment {
+pub(crate) struct Environment {
     root: PathBuf,
     /// `.test-env`, which git ignores.
     installed: PathBuf,
@@ -51,10 +51,7 @@ struct Environment {
 
 /// Installs, runs, adds up. Fails when a test failed or a suite could not run.
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<()> {
-    let root = root.to_path_buf();
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let environment =
-        Environment { installed: root.join(".test-env"), millpond: target.join("release/millpond"), root };
+    let environment = Environment::new(root);
     let wanted = |suite: &&Suite| arguments.only.as_deref().is_none_or(|only| suite.name.contains(only));
     let suites: Vec<&Suite> = SUITES.iter().filter(wanted).collect();
     ensure!(!suites.is_empty(), "no suite has that name; there are rust, python, node and url2png");
@@ -90,7 +87,6 @@ fn rust(environment: &Environment) -> Result<Totals> {
 }
 
 fn python(environment: &Environment) -> Result<Totals> {
-    environment.build_millpond()?;
     for (program, package) in [
         ("mariadbd", "mariadb-server"),
         ("mariadb", "mariadb-client"),
@@ -102,13 +98,9 @@ fn python(environment: &Environment) -> Result<Totals> {
         ensure_installed(program, &[package])?;
     }
     let folder = environment.root.join("tests/e2e/python");
-    let venv = environment.venv("venv", &folder.join("requirements.txt"))?;
     let legacy = environment.venv("venv-legacy", &folder.join("requirements-legacy.txt"))?;
-    let mut command = Command::new(venv.join("bin/python"));
-    command
-        .args(["-m", "pytest", "-p", "no:cacheprovider", "--timeout", "180", "-q"])
-        .arg(&folder)
-        .env("MILLPOND_LEGACY_PYTHON", legacy.join("bin/python"));
+    let mut command = environment.pytest("")?;
+    command.args(["--timeout", "180", "-q"]).env("MILLPOND_LEGACY_PYTHON", legacy.join("bin/python"));
     environment.counted(command, |line, totals| {
         // 41 passed, 1 failed, 2 errors in 12.34s
         for (count, word) in numbers_before_words(line) {
@@ -158,6 +150,11 @@ fn url2png(environment: &Environment) -> Result<Totals> {
     cargo_test(command)
 }
 
+/// A binary that is built already, and tried instead of the release's.
+fn named_millpond() -> Option<PathBuf> {
+    std::env::var_os("MILLPOND_BIN").map(PathBuf::from)
+}
+
 fn cargo_test(command: Command) -> Result<Totals> {
     counted(command, |line, totals| {
         // test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out
@@ -174,14 +171,35 @@ fn cargo_test(command: Command) -> Result<Totals> {
 }
 
 impl Environment {
+    pub(crate) fn new(root: &Path) -> Self {
+        let root = root.to_path_buf();
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        let millpond = named_millpond().unwrap_or_else(|| target.join("release/millpond"));
+        Self { installed: root.join(".test-env"), millpond, root }
+    }
+
+    /// pytest over a file of `tests/e2e/python`, or over all of them.
+    pub(crate) fn pytest(&self, file: &str) -> Result<Command> {
+        self.build_millpond()?;
+        let folder = self.root.join("tests/e2e/python");
+        let venv = self.venv("venv", &folder.join("requirements.txt"))?;
+        let mut command = Command::new(venv.join("bin/python"));
+        command.args(["-m", "pytest", "-p", "no:cacheprovider"]).arg(folder.join(file));
+        command.env("MILLPOND_BIN", &self.millpond);
+        Ok(command)
+    }
+
     fn cargo(&self, folder: &Path) -> Command {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.current_dir(folder);
         command
     }
 
-    /// The binary as users build it; cargo knows whether there is anything to do.
+    /// The binary as users build it, unless the environment names another; cargo knows whether there is anything to do.
     fn build_millpond(&self) -> Result<()> {
+        if named_millpond().is_some() {
+            return Ok(());
+        }
         let mut command = self.cargo(&self.root);
         command.args(["build", "--release", "--package", "millpond"]);
         succeed(command)

@@ -156,3 +156,30 @@ def authority(tmp_path_factory):
     for name in ("web", "next"):
         make_certificate(directory, name)
     return directory
+
+
+@pytest.fixture
+def plain(tmp_path):
+    """A server whose instances are plain processes."""
+    from stacks import World
+
+    world = World(tmp_path, "unprivileged")
+    yield world
+    assert world.server.stop() == 0
+
+
+@pytest.fixture
+def privileged(tmp_path):
+    """A server whose instances have a root and a network of their own, with the key pair that the book's reader has made."""
+    from stacks import World
+    from test_instances import CAN_BE
+
+    if not CAN_BE:
+        pytest.skip("instances with a root and a network of their own need privileges")
+    world = World(tmp_path, "privileged")
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-N", "", "-f", str(key)], check=True)
+    public = pathlib.Path(f"{key}.pub").read_bytes()
+    world.client("ec2").import_key_pair(KeyName="mykey", PublicKeyMaterial=public)
+    yield world
+    assert world.server.stop() == 0

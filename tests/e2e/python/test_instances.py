@@ -13,6 +13,7 @@ import urllib.request
 
 import pytest
 
+from census import census
 from conftest import Server
 from load_balancing import eventually, free_port
 
@@ -119,27 +120,6 @@ class World:
     def address(self, instance):
         found = self.ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
         return found["PrivateIpAddress"]
-
-
-def census(data_dir):
-    """What of instances is left on this machine."""
-    found = []
-    for process in pathlib.Path("/proc").iterdir():
-        if not process.name.isdigit():
-            continue
-        try:
-            line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if "--instance-process" in line and str(data_dir) in line or "http.server 8000" in line:
-            found.append(line)
-    mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
-    found += [line for line in mounts if str(data_dir) in line]
-    found += [str(path) for path in (data_dir / "machines/namespaces").glob("*")]
-    if IS_PRIVILEGED:
-        links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
-        found += [line for line in links.splitlines() if re.search(r"\bveth|: v[0-9a-f]{8}@", line)]
-    return found
 
 
 @pytest.fixture
