@@ -131,7 +131,7 @@ def test_the_errors_that_programs_catch_have_their_names(s3, bucket):
         s3.delete_bucket(Bucket=bucket)
     assert code_of(error) == "BucketNotEmpty"
     with pytest.raises(ClientError) as error:
-        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        s3.put_bucket_logging(Bucket=bucket, BucketLoggingStatus={})
     assert code_of(error) == "NotImplemented"
 
 

@@ -8,7 +8,7 @@ use s3s::{S3, S3Request, S3Response, S3Result};
 use crate::objects::{acls, attributes, copy, delete, get, put};
 use crate::service::Service;
 use crate::website::configuration;
-use crate::{bucket_settings, buckets, errors, listing, multipart, policy, tagging};
+use crate::{bucket_settings, buckets, encryption, errors, lifecycle, listing, multipart, policy, tagging, versions};
 
 /// S3 as `s3s` calls it.
 pub(crate) struct Api(pub(crate) Arc<Service>);
@@ -38,7 +38,15 @@ operations! {
     head_bucket(HeadBucketInput) -> HeadBucketOutput = buckets::head;
     list_buckets(ListBucketsInput) -> ListBucketsOutput = buckets::list;
     get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput = buckets::location;
-    get_bucket_versioning(GetBucketVersioningInput) -> GetBucketVersioningOutput = buckets::versioning;
+    get_bucket_versioning(GetBucketVersioningInput) -> GetBucketVersioningOutput = versions::get;
+    put_bucket_versioning(PutBucketVersioningInput) -> PutBucketVersioningOutput = versions::put;
+
+    get_bucket_encryption(GetBucketEncryptionInput) -> GetBucketEncryptionOutput = encryption::get;
+    put_bucket_encryption(PutBucketEncryptionInput) -> PutBucketEncryptionOutput = encryption::put;
+    delete_bucket_encryption(DeleteBucketEncryptionInput) -> DeleteBucketEncryptionOutput = encryption::delete;
+    get_bucket_lifecycle_configuration(GetBucketLifecycleConfigurationInput) -> GetBucketLifecycleConfigurationOutput = lifecycle::configuration::get;
+    put_bucket_lifecycle_configuration(PutBucketLifecycleConfigurationInput) -> PutBucketLifecycleConfigurationOutput = lifecycle::configuration::put;
+    delete_bucket_lifecycle(DeleteBucketLifecycleInput) -> DeleteBucketLifecycleOutput = lifecycle::configuration::delete;
 
     get_bucket_acl(GetBucketAclInput) -> GetBucketAclOutput = bucket_settings::get_acl;
     put_bucket_acl(PutBucketAclInput) -> PutBucketAclOutput = bucket_settings::put_acl;
@@ -76,6 +84,7 @@ operations! {
     get_object_attributes(GetObjectAttributesInput) -> GetObjectAttributesOutput = attributes::get;
     list_objects(ListObjectsInput) -> ListObjectsOutput = listing::objects;
     list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output = listing::objects_v2;
+    list_object_versions(ListObjectVersionsInput) -> ListObjectVersionsOutput = versions::list;
 
     create_multipart_upload(CreateMultipartUploadInput) -> CreateMultipartUploadOutput = multipart::create;
     upload_part(UploadPartInput) -> UploadPartOutput = multipart::upload_part;

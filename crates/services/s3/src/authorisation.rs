@@ -68,11 +68,14 @@ actions! {
     GET_BUCKET_TAGGING = "GetBucketTagging", Grants::Nothing;
     GET_BUCKET_VERSIONING = "GetBucketVersioning", Grants::Nothing;
     GET_BUCKET_WEBSITE = "GetBucketWebsite", Grants::Nothing;
+    GET_ENCRYPTION_CONFIGURATION = "GetEncryptionConfiguration", Grants::Nothing;
+    GET_LIFECYCLE_CONFIGURATION = "GetLifecycleConfiguration", Grants::Nothing;
     GET_OBJECT = "GetObject", Grants::Object(Permission::Read);
     GET_OBJECT_ACL = "GetObjectAcl", Grants::Object(Permission::ReadAcp);
     GET_OBJECT_ATTRIBUTES = "GetObjectAttributes", Grants::Nothing;
     GET_OBJECT_TAGGING = "GetObjectTagging", Grants::Nothing;
     LIST_BUCKET = "ListBucket", Grants::Bucket(Permission::Read);
+    LIST_BUCKET_VERSIONS = "ListBucketVersions", Grants::Bucket(Permission::Read);
     LIST_BUCKET_MULTIPART_UPLOADS = "ListBucketMultipartUploads", Grants::Bucket(Permission::Read);
     LIST_MULTIPART_UPLOAD_PARTS = "ListMultipartUploadParts", Grants::Nothing;
     PUT_BUCKET_ACL = "PutBucketAcl", Grants::Bucket(Permission::WriteAcp);
@@ -80,7 +83,10 @@ actions! {
     PUT_BUCKET_POLICY = "PutBucketPolicy", Grants::Nothing;
     PUT_BUCKET_PUBLIC_ACCESS_BLOCK = "PutBucketPublicAccessBlock", Grants::Nothing;
     PUT_BUCKET_TAGGING = "PutBucketTagging", Grants::Nothing;
+    PUT_BUCKET_VERSIONING = "PutBucketVersioning", Grants::Nothing;
     PUT_BUCKET_WEBSITE = "PutBucketWebsite", Grants::Nothing;
+    PUT_ENCRYPTION_CONFIGURATION = "PutEncryptionConfiguration", Grants::Nothing;
+    PUT_LIFECYCLE_CONFIGURATION = "PutLifecycleConfiguration", Grants::Nothing;
     PUT_OBJECT = "PutObject", Grants::Bucket(Permission::Write);
     PUT_OBJECT_ACL = "PutObjectAcl", Grants::Object(Permission::WriteAcp);
     PUT_OBJECT_TAGGING = "PutObjectTagging", Grants::Nothing;
@@ -89,7 +95,27 @@ actions! {
     PUT_NEW_OBJECT_TAGGING = "PutObjectTagging", Grants::Bucket(Permission::Write);
 }
 
+/// Actions of objects, and what they are called of a version that a request names.
+const OF_VERSIONS: [(&str, &str); 8] = [
+    ("s3:DeleteObject", "s3:DeleteObjectVersion"),
+    ("s3:DeleteObjectTagging", "s3:DeleteObjectVersionTagging"),
+    ("s3:GetObject", "s3:GetObjectVersion"),
+    ("s3:GetObjectAcl", "s3:GetObjectVersionAcl"),
+    ("s3:GetObjectAttributes", "s3:GetObjectVersionAttributes"),
+    ("s3:GetObjectTagging", "s3:GetObjectVersionTagging"),
+    ("s3:PutObjectAcl", "s3:PutObjectVersionAcl"),
+    ("s3:PutObjectTagging", "s3:PutObjectVersionTagging"),
+];
+
 impl Action {
+    /// The same action on a version that a request names.
+    pub(crate) fn of_version(self) -> Self {
+        let name = OF_VERSIONS.iter().find(|(name, _)| *name == self.name).map_or(self.name, |(_, versions)| *versions);
+        // A bucket's WRITE lets others hide what is there, never destroy it.
+        let grants = if self.name == Self::DELETE_OBJECT.name { Grants::Nothing } else { self.grants };
+        Self { name, grants }
+    }
+
     /// What stays open to the bucket's owner whatever the policy denies.
     fn manages_the_policy(self) -> bool {
         ["s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"].contains(&self.name)
@@ -97,9 +123,14 @@ impl Action {
 
     /// Whether it reads or changes an existing object, and so asks that object's owner.
     fn asks_the_objects_owner(self) -> bool {
+        const OTHERS: [Action; 4] = [
+            Action::GET_OBJECT_TAGGING,
+            Action::PUT_OBJECT_TAGGING,
+            Action::GET_OBJECT_ATTRIBUTES,
+            Action::DELETE_OBJECT_TAGGING,
+        ];
         matches!(self.grants, Grants::Object(_))
-            || ["s3:GetObjectTagging", "s3:PutObjectTagging", "s3:GetObjectAttributes", "s3:DeleteObjectTagging"]
-                .contains(&self.name)
+            || OTHERS.iter().any(|other| self.name == other.name || self.name == other.of_version().name)
     }
 }
 

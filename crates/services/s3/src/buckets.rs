@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - A name belongs to one account at a time, over all accounts and regions.
-//! - A bucket with objects is not deleted; its uploads under way end with it.
+//! - A bucket with objects, versions or delete markers is not deleted; its uploads under way end with it.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use std::sync::Arc;
 use api::{Principal, Region, Verdict};
 use s3s::dto::{
     Bucket, BucketLocationConstraint, CreateBucketInput, CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput,
-    GetBucketLocationInput, GetBucketLocationOutput, GetBucketVersioningInput, GetBucketVersioningOutput,
-    HeadBucketInput, HeadBucketOutput, ListBucketsInput, ListBucketsOutput,
+    GetBucketLocationInput, GetBucketLocationOutput, HeadBucketInput, HeadBucketOutput, ListBucketsInput,
+    ListBucketsOutput,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use store::{Scan, Transaction};
@@ -21,7 +21,7 @@ use crate::authorisation::{Action, Question};
 use crate::bucket_settings::ownership_of;
 use crate::door::{self, Caller};
 use crate::errors::{self, Failure};
-use crate::rows::{BUCKETS, BucketRow, OBJECTS, Ownership};
+use crate::rows::{BUCKETS, BucketRow, OBJECTS, Ownership, VERSIONS, Versioning};
 use crate::service::{self, Freed, Service, timestamp};
 
 /// AWS's default quota.
@@ -128,6 +128,9 @@ pub(crate) async fn create(
         public_access_block: None,
         tags: None,
         website: None,
+        versioning: None,
+        lifecycle: None,
+        encryption: None,
     };
     let name = input.bucket.clone();
     service.write(move |transaction, _| put_new(transaction, &name, row, endpoint.as_str())).await?;
@@ -164,16 +167,23 @@ pub(crate) async fn delete(
             let row = service::bucket(transaction, &name)?;
             caller.check_owner(&row.owner)?;
             asked.authorise(&Question::new(&caller.call, Action::DELETE_BUCKET, (&name, &row)))?;
-            delete_empty(transaction, &name, freed)
+            delete_empty(transaction, &name, row.versioning, freed)
         })
         .await?;
     Ok(door::with_status(DeleteBucketOutput {}, http::StatusCode::NO_CONTENT))
 }
 
-fn delete_empty(transaction: &mut Transaction<'_>, name: &str, freed: &mut Freed) -> Result<(), Failure> {
+fn delete_empty(
+    transaction: &mut Transaction<'_>,
+    name: &str,
+    versioning: Option<Versioning>,
+    freed: &mut Freed,
+) -> Result<(), Failure> {
     let prefix = format!("{name}\0");
-    if !transaction.keys(&OBJECTS, &Scan::prefix(&prefix).limit(1))?.is_empty() {
-        return Err(errors::bucket_not_empty().into());
+    let first = Scan::prefix(&prefix).limit(1);
+    if !transaction.keys(&OBJECTS, &first)?.is_empty() || !transaction.keys(&VERSIONS, &first)?.is_empty() {
+        let left = if versioning.is_some() { errors::versions_left() } else { errors::bucket_not_empty() };
+        return Err(left.into());
     }
     crate::multipart::abort_all(transaction, &prefix, freed)?;
     transaction.delete(&BUCKETS, name)?;
@@ -199,16 +209,6 @@ pub(crate) async fn location(
     let row = service.read_bucket(caller, request.input.bucket, Action::GET_BUCKET_LOCATION).await?;
     let location_constraint = (row.region != US_EAST_1).then(|| BucketLocationConstraint::from(row.region));
     Ok(S3Response::new(GetBucketLocationOutput { location_constraint }))
-}
-
-/// GetBucketVersioning: never switched on.
-pub(crate) async fn versioning(
-    service: &Arc<Service>,
-    mut request: S3Request<GetBucketVersioningInput>,
-) -> S3Result<S3Response<GetBucketVersioningOutput>> {
-    let caller = Caller::of(&mut request)?;
-    service.read_bucket(caller, request.input.bucket, Action::GET_BUCKET_VERSIONING).await?;
-    Ok(S3Response::new(GetBucketVersioningOutput::default()))
 }
 
 /// ListBuckets: the caller's own.

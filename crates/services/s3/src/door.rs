@@ -26,6 +26,7 @@ use crate::conditions::ReadHeaders;
 use crate::errors::{self, Finish};
 use crate::host::Addressing;
 use crate::service::Service;
+use crate::versions::VersionId;
 use crate::{Body, BoxError};
 
 /// A CompleteMultipartUpload of 10,000 parts with checksums takes some 2 MiB; nothing is larger.
@@ -126,18 +127,24 @@ where
     service.requests.fetch_add(1, Ordering::Relaxed);
     let request_id = call.request_id.0.clone();
     let (mut parts, body) = request.into_parts();
-    let head = parts.method == Method::HEAD;
-    let (response, path) = match to_path_style(service, &mut parts).await {
+    let (response, asked) = match to_path_style(service, &mut parts).await {
         Ok(()) => {
-            let path = parts.uri.path().to_owned();
-            (answer(service, wire, call, parts, body).await, path)
+            let asked = Asked { method: parts.method.clone(), uri: parts.uri.clone() };
+            (answer(service, wire, call, parts, body).await, asked)
         }
-        Err(error) => (told(error), parts.uri.path().to_owned()),
+        Err(error) => (told(error), Asked { method: parts.method, uri: parts.uri }),
     };
     if response.status() == StatusCode::FORBIDDEN {
         service.denied.fetch_add(1, Ordering::Relaxed);
     }
-    finish(response, &request_id, &path, head)
+    finish(response, &request_id, &asked)
+}
+
+/// What an answer's finish has to know of its request.
+struct Asked {
+    method: Method,
+    /// Path style.
+    uri: Uri,
 }
 
 async fn answer<B>(
@@ -257,8 +264,8 @@ fn refuse_what_is_missing(parts: &request::Parts, call: &Call) -> Result<(), S3E
         ));
     }
     for (name, value) in query(&parts.uri) {
-        if name == "versionId" && value != "null" {
-            return Err(errors::invalid_argument("Invalid version id specified"));
+        if name == "versionId" {
+            check_version_id(parts, &value)?;
         }
         if name.starts_with("response-") && call.identity.is_anonymous() {
             return Err(errors::invalid_request(
@@ -267,6 +274,22 @@ fn refuse_what_is_missing(parts: &request::Parts, call: &Call) -> Result<(), S3E
         }
     }
     Ok(())
+}
+
+/// Whether the request is one that may name a version, and names one that was given out.
+fn check_version_id(parts: &request::Parts, version_id: &str) -> Result<(), S3Error> {
+    if version_id.is_empty() {
+        return Err(errors::invalid_argument("Version id cannot be the empty string"));
+    }
+    let takes_one = match parts.method {
+        Method::PUT => takes_a_document(parts),
+        Method::POST => false,
+        _ => true,
+    };
+    if !takes_one {
+        return Err(errors::invalid_argument("This operation does not accept a version-id."));
+    }
+    VersionId::parse(version_id).map(drop).ok_or_else(errors::invalid_version_id)
 }
 
 /// The parameters of the query, decoded as `s3s` decodes them: what is judged here must be what is done there.
@@ -332,20 +355,28 @@ pub(crate) fn with_status<T>(output: T, status: StatusCode) -> S3Response<T> {
 }
 
 /// The ids on every answer, and the rest of an error's body.
-fn finish(response: http::Response<s3s::Body>, request_id: &str, path: &str, head: bool) -> http::Response<Body> {
+fn finish(response: http::Response<s3s::Body>, request_id: &str, asked: &Asked) -> http::Response<Body> {
     let host_id = host_id(request_id);
     let (mut parts, body) = response.into_parts();
     if let Some(Status(status)) = parts.extensions.remove() {
         parts.status = status;
     }
-    let bodiless = head || parts.status == StatusCode::NOT_MODIFIED;
+    let bodiless = asked.method == Method::HEAD || parts.status == StatusCode::NOT_MODIFIED;
     let failed = parts.status.is_client_error() || parts.status.is_server_error();
     let body = if bodiless && (failed || parts.status == StatusCode::NOT_MODIFIED) {
         parts.headers.remove(CONTENT_LENGTH);
         empty()
     } else if let Some(bytes) = body.bytes().filter(|_| failed) {
-        let (bucket, key) = resource(path);
-        let finish = Finish { request_id, host_id: &host_id, bucket: bucket.as_deref(), key: key.as_deref() };
+        let (bucket, key) = resource(asked.uri.path());
+        let version_id = query(&asked.uri).find(|(name, _)| name == "versionId").map(|(_, version)| version);
+        let finish = Finish {
+            request_id,
+            host_id: &host_id,
+            bucket: bucket.as_deref(),
+            key: key.as_deref(),
+            version_id: version_id.as_deref(),
+            on_delete_marker: parts.headers.contains_key(errors::DELETE_MARKER).then_some(asked.method.as_str()),
+        };
         parts.headers.remove(CONTENT_LENGTH);
         full(errors::finish_body(&bytes, &finish).unwrap_or(bytes))
     } else {

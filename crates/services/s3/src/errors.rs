@@ -8,6 +8,9 @@
 use bytes::Bytes;
 use s3s::{S3Error, S3ErrorCode};
 
+/// The header that tells of a delete marker.
+pub(crate) const DELETE_MARKER: &str = "x-amz-delete-marker";
+
 /// A failure below S3's own rules.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -104,7 +107,11 @@ errors! {
     no_such_key = NoSuchKey, "The specified key does not exist.";
     no_such_upload = NoSuchUpload, "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.";
     no_such_version = NoSuchVersion, "The specified version does not exist.";
+    invalid_version_id = InvalidArgument, "Invalid version id specified";
+    no_versioning_status = IllegalVersioningConfigurationException, "The Versioning element must be specified";
+    versions_left = BucketNotEmpty, "The bucket you tried to delete is not empty. You must delete all versions in the bucket.";
     no_such_bucket_policy = NoSuchBucketPolicy, "The bucket policy does not exist";
+    no_lifecycle = NoSuchLifecycleConfiguration, "The lifecycle configuration does not exist";
     no_such_tag_set = NoSuchTagSet, "The TagSet does not exist";
     no_such_website = NoSuchWebsiteConfiguration, "The specified bucket does not have a website configuration";
     no_ownership_controls = OwnershipControlsNotFoundError, "The bucket ownership controls were not found";
@@ -132,12 +139,33 @@ errors! {
     message_too_long = MaxMessageLengthExceeded, "Your request was too big.";
 }
 
+/// Tells that a delete marker stands where an object was looked for, and which.
+pub(crate) fn of_delete_marker(mut error: S3Error, version_id: &str, modified: Option<http::HeaderValue>) -> S3Error {
+    let mut headers = http::HeaderMap::new();
+    headers.insert(DELETE_MARKER, http::HeaderValue::from_static("true"));
+    if let Ok(version_id) = http::HeaderValue::from_str(version_id) {
+        headers.insert("x-amz-version-id", version_id);
+    }
+    if let Some(modified) = modified {
+        headers.insert(http::header::LAST_MODIFIED, modified);
+        headers.insert(http::header::ALLOW, http::HeaderValue::from_static("DELETE"));
+    }
+    error.set_headers(headers);
+    error
+}
+
 /// `NoSuchPublicAccessBlockConfiguration`, 404.
 pub(crate) fn no_public_access_block() -> S3Error {
     with_status(
         custom("NoSuchPublicAccessBlockConfiguration", "The public access block configuration was not found"),
         http::StatusCode::NOT_FOUND,
     )
+}
+
+/// `ServerSideEncryptionConfigurationNotFoundError`, 404.
+pub(crate) fn no_encryption() -> S3Error {
+    let code = S3ErrorCode::ServerSideEncryptionConfigurationNotFoundError;
+    with_status(error(code, "The server side encryption configuration was not found"), http::StatusCode::NOT_FOUND)
 }
 
 /// `InvalidArgument` with the sentence for one argument.
@@ -148,6 +176,19 @@ pub(crate) fn invalid_argument(message: impl Into<std::borrow::Cow<'static, str>
 /// `InvalidRequest`.
 pub(crate) fn invalid_request(message: impl Into<std::borrow::Cow<'static, str>>) -> S3Error {
     error(S3ErrorCode::InvalidRequest, message)
+}
+
+/// A copy of an object onto itself that changes nothing.
+pub(crate) fn copy_changes_nothing() -> S3Error {
+    invalid_request(
+        "This copy request is illegal because it is trying to copy an object to itself without changing the object's \
+         metadata, storage class, website redirect location or encryption attributes.",
+    )
+}
+
+/// A copy of a delete marker that was named by its version.
+pub(crate) fn source_is_delete_marker() -> S3Error {
+    invalid_request("The source of a copy request may not specifically refer to a delete marker by version id.")
 }
 
 /// `InvalidTag`.
@@ -192,6 +233,10 @@ pub(crate) struct Finish<'a> {
     pub(crate) host_id: &'a str,
     pub(crate) bucket: Option<&'a str>,
     pub(crate) key: Option<&'a str>,
+    /// The version that the request names.
+    pub(crate) version_id: Option<&'a str>,
+    /// The request's method, where it met a delete marker.
+    pub(crate) on_delete_marker: Option<&'a str>,
 }
 
 /// Adds what AWS's error bodies carry to one that lacks it: the sentence, the resource and the ids.
@@ -205,6 +250,14 @@ pub(crate) fn finish_body(body: &[u8], finish: &Finish<'_>) -> Option<Bytes> {
     }
     match (code, finish.bucket, finish.key) {
         ("NoSuchKey", _, Some(key)) => element(&mut xml, "Key", key),
+        ("NoSuchVersion", _, Some(key)) => {
+            element(&mut xml, "Key", key);
+            element(&mut xml, "VersionId", finish.version_id.unwrap_or_default());
+        }
+        ("MethodNotAllowed", ..) if finish.on_delete_marker.is_some() => {
+            element(&mut xml, "Method", finish.on_delete_marker.unwrap_or_default());
+            element(&mut xml, "ResourceType", "DeleteMarker");
+        }
         (code, Some(bucket), _) if code.contains("Bucket") || code.starts_with("NoSuch") => {
             element(&mut xml, "BucketName", bucket);
         }
@@ -247,9 +300,13 @@ pub(crate) fn escape(text: &str) -> String {
 mod tests {
     use super::*;
 
+    const NOTHING: Finish<'_> =
+        Finish { request_id: "", host_id: "", bucket: None, key: None, version_id: None, on_delete_marker: None };
+
     #[test]
     fn an_error_body_gains_its_sentence_resource_and_ids() {
-        let finish = Finish { request_id: "r-1", host_id: "h-1", bucket: Some("pictures"), key: Some("a<b") };
+        let finish =
+            Finish { request_id: "r-1", host_id: "h-1", bucket: Some("pictures"), key: Some("a<b"), ..NOTHING };
         let body = finish_body(b"<Error><Code>NoSuchKey</Code></Error>", &finish).unwrap();
         assert_eq!(
             std::str::from_utf8(&body).unwrap(),
@@ -260,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_body_that_is_no_error_is_left_alone() {
-        let finish = Finish { request_id: "r-1", host_id: "h-1", bucket: None, key: None };
+        let finish = Finish { request_id: "r-1", host_id: "h-1", ..NOTHING };
         assert_eq!(finish_body(b"hello", &finish), None);
     }
 }

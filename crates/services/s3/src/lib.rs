@@ -20,8 +20,10 @@ mod checksums;
 mod conditions;
 mod door;
 mod download;
+mod encryption;
 mod errors;
 pub mod host;
+mod lifecycle;
 mod listing;
 mod multipart;
 mod object_store;
@@ -30,6 +32,7 @@ mod policy;
 mod rows;
 mod service;
 mod tagging;
+mod versions;
 mod website;
 
 use std::path::PathBuf;
@@ -99,11 +102,12 @@ pub struct S3 {
 }
 
 impl S3 {
-    /// Opens the storage and starts to sweep what a crash left behind, in the background. Blocks for a few file
-    /// operations only.
+    /// Opens the storage and starts, in the background, to sweep what a crash left behind and to carry out lifecycle
+    /// rules. Blocks for a few file operations only; called inside a tokio runtime.
     pub fn open(options: S3Options) -> Result<Self, OpenError> {
         let service = Arc::new(Service::open(options)?);
         service.start_sweep();
+        service.start_lifecycle();
         let wire = door::wire(&service);
         Ok(Self { service, wire })
     }
@@ -142,7 +146,7 @@ impl S3 {
 
     /// Stops background work. Requests in flight go on: the server waits for those.
     pub fn drain(&self) {
-        self.service.stop_sweep();
+        self.service.drain();
     }
 
     /// Drains, and returns when nothing runs in the background any more.

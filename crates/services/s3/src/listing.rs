@@ -90,7 +90,7 @@ impl<T> Entry<T> {
 }
 
 /// The common prefix that `key` falls under, if it does.
-fn common_prefix<'a>(key: &'a str, prefix: &str, delimiter: &str) -> Option<&'a str> {
+pub(crate) fn common_prefix<'a>(key: &'a str, prefix: &str, delimiter: &str) -> Option<&'a str> {
     let rest = key.strip_prefix(prefix)?;
     let at = rest.find(delimiter)?;
     key.get(..prefix.len() + at + delimiter.len())

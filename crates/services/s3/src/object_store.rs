@@ -13,9 +13,9 @@ use crate::authorisation::{Action, Question};
 use crate::conditions::{ReadHeaders, WriteConditions};
 use crate::door::Caller;
 use crate::objects::get::Reading;
-use crate::objects::put::{replace, still_owned};
-use crate::objects::{AclRequest, UPLOAD_BYTES_MAX, authorise_put, owner_and_acl};
-use crate::rows::{self, Description, ObjectRow};
+use crate::objects::put::{Put, replace, still_owned};
+use crate::objects::{AclRequest, Target, UPLOAD_BYTES_MAX, authorise_put, owner_and_acl};
+use crate::rows::{Description, ObjectRow, Version};
 use crate::service::{self, Service, Taken};
 use crate::{S3, errors};
 
@@ -64,12 +64,15 @@ async fn put(service: &Arc<Service>, call: &Call, object: PutObject) -> Result<(
         checksum: None,
         tags: Vec::new(),
         acl,
+        version: Version::default(),
     };
-    let blob = taken.blob;
+    let (blob, asked) = (taken.blob, Arc::clone(service));
     service
         .write_with(taken.unsettled, move |transaction, freed| {
-            still_owned(transaction, &name, &bucket.owner)?;
-            replace(transaction, &rows::object_key(&name, &key), row, blob, &WriteConditions::default(), freed)
+            let bucket = still_owned(transaction, &name, &bucket.owner)?;
+            let put = Put { row, blob, conditions: WriteConditions::default() };
+            replace(&asked, transaction, (&name, &bucket), &key, put, freed)?;
+            Ok(())
         })
         .await
 }
@@ -78,7 +81,7 @@ async fn get(service: &Arc<Service>, call: &Call, bucket: &str, key: &str, bytes
     let reading = Reading {
         caller: Caller::new(call.clone(), ReadHeaders::default()),
         bucket: bucket.to_owned(),
-        key: key.to_owned(),
+        target: Target::current(key.to_owned()),
         action: Action::GET_OBJECT,
         is_source: false,
         without_bytes: false,

@@ -14,12 +14,17 @@ use store::Table;
 
 use crate::acl::Acl;
 use crate::checksums::StoredChecksum;
+use crate::lifecycle::Lifecycle;
 use crate::website::configuration::Website;
 
 /// A bucket's name to its row.
 pub(crate) const BUCKETS: Table<BucketRow> = Table::new("s3_buckets");
-/// `bucket NUL key` to the object's row.
+/// `bucket NUL key` to the row of the key's current version, unless that is a delete marker.
 pub(crate) const OBJECTS: Table<ObjectRow> = Table::new("s3_objects");
+/// `bucket NUL key NUL order` to the row of every other version, the newest first.
+pub(crate) const VERSIONS: Table<VersionRow> = Table::new("s3_versions");
+/// `bucket NUL key` to the sequence of the null version that stands among [`VERSIONS`], where one does.
+pub(crate) const NULL_VERSIONS: Table<u64> = Table::new("s3_null_versions");
 /// `bucket NUL key NUL upload id` to the multipart upload's row.
 pub(crate) const UPLOADS: Table<UploadRow> = Table::new("s3_uploads");
 /// `upload id NUL part number (5 digits)` to the part's row.
@@ -48,6 +53,30 @@ pub(crate) struct BucketRow {
     pub(crate) tags: Option<Vec<Tag>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) website: Option<Website>,
+    /// `None`: never switched on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) versioning: Option<Versioning>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lifecycle: Option<Lifecycle>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) encryption: Option<Encryption>,
+}
+
+/// The bucket's default encryption as it was put: AES256, the only one there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Encryption {
+    /// `BucketKeyEnabled`, which says something of KMS keys only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) bucket_key: Option<bool>,
+}
+
+/// What becomes of the version that a write takes the place of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Versioning {
+    /// It stays.
+    Enabled,
+    /// It stays unless it is the null version.
+    Suspended,
 }
 
 /// Who owns what is uploaded.
@@ -144,6 +173,66 @@ pub(crate) struct ObjectRow {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) tags: Vec<Tag>,
     pub(crate) acl: Acl,
+    /// A row from before there were versions is a null version, the first of its key.
+    #[serde(default, skip_serializing_if = "Version::is_first_null")]
+    pub(crate) version: Version,
+}
+
+/// Which version of its key something is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Version {
+    /// `None`: the null version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<String>,
+    /// Above that of every older version of the key.
+    #[serde(default)]
+    pub(crate) sequence: u64,
+}
+
+impl Version {
+    /// What a bucket that was never versioned has.
+    fn is_first_null(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The id as clients read it.
+    pub(crate) fn name(&self) -> &str {
+        self.id.as_deref().unwrap_or("null")
+    }
+}
+
+/// A version beside the current object.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct VersionRow {
+    /// When a newer version came; `None`: there is none, and this is a delete marker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) noncurrent_since_ms: Option<u64>,
+    pub(crate) standing: Standing,
+}
+
+/// What a version is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Standing {
+    Object(Box<ObjectRow>),
+    DeleteMarker(DeleteMarkerRow),
+}
+
+/// A delete marker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct DeleteMarkerRow {
+    /// The account that deleted the key.
+    pub(crate) owner: String,
+    pub(crate) modified_ms: u64,
+    pub(crate) version: Version,
+}
+
+impl Standing {
+    pub(crate) fn version(&self) -> &Version {
+        match self {
+            Self::Object(row) => &row.version,
+            Self::DeleteMarker(row) => &row.version,
+        }
+    }
 }
 
 /// A multipart upload under way.
@@ -198,6 +287,11 @@ pub(crate) struct BlobRow {
 /// The key of an object's row.
 pub(crate) fn object_key(bucket: &str, key: &str) -> String {
     format!("{bucket}\0{key}")
+}
+
+/// The key of a version's row: the newest, of the highest sequence, comes first.
+pub(crate) fn version_key(bucket: &str, key: &str, sequence: u64) -> String {
+    format!("{bucket}\0{key}\0{:016x}", u64::MAX - sequence)
 }
 
 /// The key of an upload's row.

@@ -16,13 +16,14 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use s3s::S3Error;
 use store::{Scan, Store, Transaction, View};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::authorisation::{Action, Question};
 use crate::blobs::{Blobs, Stored, Unsettled, Uploaded};
 use crate::checksums::Digests;
 use crate::door::{Caller, DOCUMENTS_BYTES_MAX};
 use crate::errors::{self, Failure};
+use crate::lifecycle;
 use crate::policy::PolicyCache;
 use crate::rows::{self, BLOBS, BUCKETS, BlobRow, BucketRow, Content, MANIFESTS, OBJECTS, ObjectRow};
 use crate::{OpenError, S3Options, Stats};
@@ -39,8 +40,11 @@ pub(crate) struct Service {
     pub(crate) documents: Arc<Semaphore>,
     pub(crate) requests: AtomicU64,
     pub(crate) denied: AtomicU64,
-    stop_sweep: Arc<AtomicBool>,
+    /// Wakes what waits in the background, so that it ends.
+    pub(crate) drained: Arc<Notify>,
+    draining: Arc<AtomicBool>,
     sweep: Mutex<Option<std::thread::JoinHandle<()>>>,
+    lifecycle: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
 /// Blobs whose last reference a transaction dropped.
@@ -61,14 +65,16 @@ impl Service {
             documents: Arc::new(Semaphore::new(DOCUMENTS_BYTES_MAX)),
             requests: AtomicU64::new(0),
             denied: AtomicU64::new(0),
-            stop_sweep: Arc::default(),
+            drained: Arc::default(),
+            draining: Arc::default(),
             sweep: Mutex::default(),
+            lifecycle: Mutex::default(),
         })
     }
 
     /// A thread of its own: it may take long, and nobody waits for it.
     pub(crate) fn start_sweep(self: &Arc<Self>) {
-        let (blobs, store, stop) = (Arc::clone(&self.blobs), self.store.clone(), Arc::clone(&self.stop_sweep));
+        let (blobs, store, stop) = (Arc::clone(&self.blobs), self.store.clone(), Arc::clone(&self.draining));
         let sweep = move || {
             let is_named = |id: &str| -> Result<bool, SweepError> { Ok(store.read(|view| view.contains(&BLOBS, id))?) };
             match blobs.sweep(&stop, is_named) {
@@ -83,12 +89,26 @@ impl Service {
         }
     }
 
-    pub(crate) fn stop_sweep(&self) {
-        self.stop_sweep.store(true, Ordering::Relaxed);
+    pub(crate) fn start_lifecycle(self: &Arc<Self>) {
+        *self.lifecycle.lock() = Some(tokio::spawn(lifecycle::pass::run_daily(Arc::downgrade(self))));
+    }
+
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.drained.notify_one();
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     pub(crate) async fn close(&self) {
-        self.stop_sweep();
+        self.drain();
+        let lifecycle = self.lifecycle.lock().take();
+        if let Some(lifecycle) = lifecycle {
+            // One that panicked has nothing more to say.
+            let _ = lifecycle.await;
+        }
         let thread = self.sweep.lock().take();
         if let Some(thread) = thread {
             // A sweep that panicked has nothing more to say.
@@ -169,6 +189,8 @@ impl Service {
             transaction.delete_range(&BLOBS, &Scan::all())?;
             transaction.delete_range(&BUCKETS, &Scan::all())?;
             transaction.delete_range(&OBJECTS, &Scan::all())?;
+            transaction.delete_range(&rows::VERSIONS, &Scan::all())?;
+            transaction.delete_range(&rows::NULL_VERSIONS, &Scan::all())?;
             transaction.delete_range(&rows::UPLOADS, &Scan::all())?;
             transaction.delete_range(&rows::PARTS, &Scan::all())?;
             transaction.delete_range(&MANIFESTS, &Scan::all())?;

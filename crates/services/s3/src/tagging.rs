@@ -15,6 +15,7 @@ use s3s::{S3Error, S3Request, S3Response, S3Result};
 use crate::authorisation::Action;
 use crate::door::{self, Caller};
 use crate::errors;
+use crate::objects::Target;
 use crate::rows::{BucketRow, ObjectRow, Tag};
 use crate::service::Service;
 
@@ -83,8 +84,9 @@ pub(crate) async fn get_object(
 ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
     let caller = Caller::of(&mut request)?;
     let input = request.input;
-    let object = service.read_object(caller, input.bucket, input.key, Action::GET_OBJECT_TAGGING).await?;
-    Ok(S3Response::new(GetObjectTaggingOutput { tag_set: to_document(object.tags), version_id: None }))
+    let target = Target::new(input.key, input.version_id.as_deref())?;
+    let (object, version_id) = service.read_object(caller, input.bucket, target, Action::GET_OBJECT_TAGGING).await?;
+    Ok(S3Response::new(GetObjectTaggingOutput { tag_set: to_document(object.tags), version_id }))
 }
 
 /// PutObjectTagging.
@@ -99,8 +101,9 @@ pub(crate) async fn put_object(
         row.tags = tags;
         Ok(())
     };
-    service.change_object(caller, input.bucket, input.key, Action::PUT_OBJECT_TAGGING, change).await?;
-    Ok(S3Response::new(PutObjectTaggingOutput::default()))
+    let target = Target::new(input.key, input.version_id.as_deref())?;
+    let version_id = service.change_object(caller, input.bucket, target, Action::PUT_OBJECT_TAGGING, change).await?;
+    Ok(S3Response::new(PutObjectTaggingOutput { version_id }))
 }
 
 /// DeleteObjectTagging.
@@ -114,8 +117,9 @@ pub(crate) async fn delete_object(
         row.tags.clear();
         Ok(())
     };
-    service.change_object(caller, input.bucket, input.key, Action::DELETE_OBJECT_TAGGING, change).await?;
-    Ok(door::with_status(DeleteObjectTaggingOutput::default(), http::StatusCode::NO_CONTENT))
+    let target = Target::new(input.key, input.version_id.as_deref())?;
+    let version_id = service.change_object(caller, input.bucket, target, Action::DELETE_OBJECT_TAGGING, change).await?;
+    Ok(door::with_status(DeleteObjectTaggingOutput { version_id }, http::StatusCode::NO_CONTENT))
 }
 
 /// GetBucketTagging.

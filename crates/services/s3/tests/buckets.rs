@@ -83,15 +83,6 @@ async fn buckets_are_listed_in_pages() {
 }
 
 #[tokio::test]
-async fn versioning_is_off_and_cannot_be_switched_on() {
-    let platform = Platform::with_bucket().await;
-    let versioning = platform.get("/pictures?versioning").await.expect(200);
-    assert_eq!(versioning.tag("Status"), "");
-    let on = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
-    platform.request("PUT", "/pictures?versioning").body(on).send().await.fails(501, "NotImplemented");
-}
-
-#[tokio::test]
 async fn a_bucket_has_tags() {
     let platform = Platform::with_bucket().await;
     platform.get("/pictures?tagging").await.fails(404, "NoSuchTagSet");

@@ -15,7 +15,7 @@ fn blob_files(disk: &SimDisk) -> usize {
 
 #[allow(clippy::unwrap_used, reason = "test support")]
 fn run<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap().block_on(future)
 }
 
 #[test]
@@ -48,6 +48,44 @@ fn acknowledged_objects_survive_a_crash_at_any_moment_and_orphans_are_swept() {
             }
             let listed = platform.get("/pictures").await.expect(200).tags("Key").len();
             assert_eq!(listed, acknowledged.len());
+        });
+    });
+}
+
+#[test]
+fn acknowledged_versions_survive_a_crash_at_any_moment() {
+    for_each_seed(20, |Seed(seed)| {
+        run(async {
+            let disk = SimDisk::new(Seed(seed));
+            let store = Store::in_memory().unwrap();
+            let platform = Platform::on(store.clone(), disk.clone(), seed);
+            platform.put("/pictures", "").await.expect(200);
+            let on = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+            platform.put("/pictures?versioning", on).await.expect(200);
+            disk.with_faults(|faults| faults.power_off_after = Some(20 + seed * 3));
+            let mut acknowledged = Vec::new();
+            for n in 0..30 {
+                let length = 5_000 + n * 1_000;
+                let put = platform.put("/pictures/a", bytes(length)).await;
+                if put.status.as_u16() == 200 {
+                    acknowledged.push((put.header("x-amz-version-id"), length));
+                }
+                // Takes no file away.
+                platform.delete("/pictures/a").await.expect(204);
+            }
+            assert!(acknowledged.len() < 30 && disk.is_dead(), "the power went out in between");
+            platform.s3.close().await;
+            drop(platform);
+
+            let disk = disk.crash();
+            let platform = Platform::on(store, disk.clone(), seed + 1000);
+            platform.s3.close().await;
+            for (version, length) in &acknowledged {
+                let got = platform.get(&format!("/pictures/a?versionId={version}")).await.expect(200);
+                assert_eq!(got.body, bytes(*length), "{version}");
+            }
+            let listed = platform.get("/pictures?versions").await.expect(200);
+            assert_eq!(listed.tags("Version").len(), acknowledged.len());
         });
     });
 }

@@ -321,7 +321,6 @@ async fn what_is_not_there_is_refused() {
         .await
         .fails(400, "InvalidStorageClass");
     platform.get("/pictures?cors").await.fails(501, "NotImplemented");
-    platform.get("/pictures?versions").await.fails(501, "NotImplemented");
     platform.get("/pictures/a?versionId=abc").await.fails(400, "InvalidArgument");
     let form = platform.request("POST", "/pictures").header("content-type", "multipart/form-data; boundary=x");
     form.body("--x--").send().await.fails(501, "NotImplemented");

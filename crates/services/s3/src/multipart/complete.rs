@@ -11,8 +11,8 @@ use crate::checksums::{self, Algorithm, StoredChecksum};
 use crate::conditions::WriteConditions;
 use crate::door::Caller;
 use crate::errors::{self, Failure};
-use crate::objects::put::replace;
-use crate::rows::{self, Content, MANIFESTS, Manifest, ObjectRow, PartRow, UploadRow};
+use crate::objects::put::{Put, replace};
+use crate::rows::{self, Content, MANIFESTS, Manifest, ObjectRow, PartRow, UploadRow, Version};
 use crate::service::{self, Service};
 
 /// AWS: every part but the last is at least 5 MiB.
@@ -126,6 +126,7 @@ fn assemble(
         checksum,
         tags: upload.tags,
         acl: upload.acl,
+        version: Version::default(),
     };
     Ok((row, Manifest { parts }))
 }
@@ -143,7 +144,7 @@ pub(crate) async fn complete(
     let location = format!("{}://{}{}", endpoint.scheme, endpoint.authority, caller.call.path);
     let (bucket, key) = (input.bucket.clone(), input.key.clone());
     let (asked, now_ms) = (Arc::clone(service), service.now_ms());
-    let row = service
+    let (row, told) = service
         .write(move |transaction, freed| {
             let bucket = service::bucket(transaction, &input.bucket)?;
             caller.check_owner(&bucket.owner)?;
@@ -156,9 +157,9 @@ pub(crate) async fn complete(
             let upload_key = rows::upload_key(&input.bucket, &input.key, &input.upload_id);
             end(transaction, &upload_key, &input.upload_id, &keep, freed)?;
             transaction.put(&MANIFESTS, &input.upload_id, &manifest)?;
-            let object_key = rows::object_key(&input.bucket, &input.key);
-            replace(transaction, &object_key, object.clone(), None, &conditions, freed)?;
-            Ok::<_, Failure>(object)
+            let put = Put { row: object.clone(), blob: None, conditions };
+            let told = replace(&asked, transaction, named, &input.key, put, freed)?;
+            Ok::<_, Failure>((object, told))
         })
         .await?;
     let checksum = checksums::spread(row.checksum.as_ref());
@@ -167,6 +168,8 @@ pub(crate) async fn complete(
         key: Some(key),
         location: Some(location),
         e_tag: Some(ETag::Strong(row.etag)),
+        version_id: told.version_id,
+        expiration: told.expiration,
         checksum_crc32: checksum.checksum_crc32,
         checksum_crc32c: checksum.checksum_crc32c,
         checksum_crc64nvme: checksum.checksum_crc64nvme,

@@ -15,6 +15,7 @@ use crate::authorisation::{Action, Question};
 use crate::checksums;
 use crate::door::Caller;
 use crate::errors;
+use crate::lifecycle;
 use crate::listing::{Encoding, Entry, Position, Walk, delimiter, page_size, walk};
 use crate::rows::{self, PARTS, PartRow, UPLOADS, UploadRow};
 use crate::service::{self, Service, timestamp};
@@ -61,13 +62,14 @@ pub(crate) async fn list_parts(
         .map_err(|_| errors::invalid_argument("Argument part-number-marker must be an integer between 0 and 65535"))?;
     let (asked, bucket, key, upload_id) =
         (Arc::clone(service), input.bucket.clone(), input.key.clone(), input.upload_id.clone());
-    let (row, mut parts) = service
+    let (row, mut parts, (abort_date, abort_rule_id)) = service
         .read(move |view| {
             let named = service::bucket(view, &bucket)?;
             let row = upload(view, &bucket, &key, &upload_id)?;
             authorise(&asked, &caller, (&bucket, &named), &key, &row, Action::LIST_MULTIPART_UPLOAD_PARTS)?;
             let scan = Scan::prefix(&format!("{upload_id}\0")).after(&rows::part_key(&upload_id, after));
-            Ok((row, view.scan(&PARTS, &scan.limit(max + 1))?))
+            let ends = lifecycle::abort_headers(named.lifecycle.as_ref(), &key, row.created_ms);
+            Ok((row, view.scan(&PARTS, &scan.limit(max + 1))?, ends))
         })
         .await?;
     let truncated = parts.len() > max;
@@ -78,6 +80,8 @@ pub(crate) async fn list_parts(
         bucket: Some(input.bucket),
         key: Some(input.key),
         upload_id: Some(input.upload_id),
+        abort_date,
+        abort_rule_id,
         checksum_algorithm: row.checksum.map(|c| ChecksumAlgorithm::from_static(c.name())),
         checksum_type: checksum_kind(&row),
         initiator: Some(initiator(&row)),

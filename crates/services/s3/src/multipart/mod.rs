@@ -26,6 +26,7 @@ use crate::authorisation::{Action, Question};
 use crate::checksums::{self, Algorithm};
 use crate::door::{self, Caller};
 use crate::errors::{self, Failure};
+use crate::lifecycle;
 use crate::objects::{acl_request, authorise_put, description, owner_and_acl};
 use crate::rows::{self, BucketRow, PARTS, PartRow, UPLOADS, UploadRow};
 use crate::service::{self, Freed, Service};
@@ -78,7 +79,7 @@ pub(crate) async fn create(
     let created_ms = service.now_ms();
     let upload_id = format!("{created_ms:012x}{}", checksums::hex(&service.ids.uuid()));
     let (bucket, key, id, asked) = (input.bucket.clone(), input.key.clone(), upload_id.clone(), Arc::clone(service));
-    service
+    let (abort_date, abort_rule_id) = service
         .write(move |transaction, _| {
             let row = service::bucket(transaction, &bucket)?;
             authorise_put(&asked, &caller, (&bucket, &row), &key, &asked_acl, input.tagging.as_deref())?;
@@ -86,7 +87,7 @@ pub(crate) async fn create(
             let initiator = caller.call.account().to_string();
             let upload = UploadRow { owner, initiator, created_ms, description, tags, acl, checksum, full_object };
             transaction.insert(&UPLOADS, &rows::upload_key(&bucket, &key, &id), &upload)?;
-            Ok(())
+            Ok(lifecycle::abort_headers(row.lifecycle.as_ref(), &key, created_ms))
         })
         .await?;
     let kind = if full_object { ChecksumType::FULL_OBJECT } else { ChecksumType::COMPOSITE };
@@ -94,6 +95,8 @@ pub(crate) async fn create(
         bucket: Some(input.bucket),
         key: Some(input.key),
         upload_id: Some(upload_id),
+        abort_date,
+        abort_rule_id,
         checksum_algorithm: checksum.map(|c| s3s::dto::ChecksumAlgorithm::from_static(c.name())),
         checksum_type: checksum.map(|_| ChecksumType::from_static(kind)),
         ..CreateMultipartUploadOutput::default()
@@ -136,7 +139,7 @@ fn parts_of(view: &View<'_>, upload_id: &str) -> Result<Vec<(u16, PartRow)>, Fai
 }
 
 /// Ends an upload; its parts' blobs are dropped, but for those that `keep` names.
-fn end(
+pub(crate) fn end(
     transaction: &mut Transaction<'_>,
     row_key: &str,
     upload_id: &str,

@@ -143,14 +143,14 @@ pub(crate) async fn upload_part_copy(
 ) -> S3Result<S3Response<UploadPartCopyOutput>> {
     let caller = Caller::of(&mut request)?;
     let input = request.input;
-    let (source_bucket, source_key) = source_of(&input.copy_source)?;
+    let (source_bucket, source) = source_of(&input.copy_source)?;
     let place = Place::new(input.bucket, input.key, input.upload_id, input.part_number)?;
     let row = open(service, &caller, &place).await?;
     let found = service
         .fetch(Reading {
             caller,
             bucket: source_bucket,
-            key: source_key,
+            target: source,
             action: Action::GET_OBJECT,
             is_source: true,
             without_bytes: false,
@@ -169,6 +169,7 @@ pub(crate) async fn upload_part_copy(
             "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120",
         ));
     }
+    let copy_source_version_id = found.version_id.clone();
     let download = found.download(service, &range);
     let uploaded = service.blobs.upload(download, row.checksum, UPLOAD_BYTES_MAX).await?;
     let part = put(service, place, uploaded.into()).await?;
@@ -183,6 +184,7 @@ pub(crate) async fn upload_part_copy(
             e_tag: Some(ETag::Strong(part.etag)),
             last_modified: Some(timestamp(part.modified_ms)),
         }),
+        copy_source_version_id,
         ..UploadPartCopyOutput::default()
     }))
 }

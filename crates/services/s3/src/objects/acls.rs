@@ -5,6 +5,7 @@ use std::sync::Arc;
 use s3s::dto::{GetObjectAclInput, GetObjectAclOutput, PutObjectAclInput, PutObjectAclOutput};
 use s3s::{S3Request, S3Response, S3Result};
 
+use super::Target;
 use crate::acl::{self, Acl, GrantHeaders};
 use crate::authorisation::Action;
 use crate::bucket_settings::{check_acl, one_acl};
@@ -19,7 +20,8 @@ pub(crate) async fn get(
 ) -> S3Result<S3Response<GetObjectAclOutput>> {
     let caller = Caller::of(&mut request)?;
     let input = request.input;
-    let object = service.read_object(caller, input.bucket, input.key, Action::GET_OBJECT_ACL).await?;
+    let target = Target::new(input.key, input.version_id.as_deref())?;
+    let (object, _) = service.read_object(caller, input.bucket, target, Action::GET_OBJECT_ACL).await?;
     Ok(S3Response::new(GetObjectAclOutput {
         grants: Some(object.acl.to_document()),
         owner: Some(acl::owner(&object.owner)),
@@ -49,6 +51,7 @@ pub(crate) async fn put(
         row.acl = acl;
         Ok(())
     };
-    service.change_object(caller, input.bucket, input.key, Action::PUT_OBJECT_ACL, change).await?;
+    let target = Target::new(input.key, input.version_id.as_deref())?;
+    service.change_object(caller, input.bucket, target, Action::PUT_OBJECT_ACL, change).await?;
     Ok(S3Response::new(PutObjectAclOutput::default()))
 }

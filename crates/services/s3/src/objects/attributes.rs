@@ -8,6 +8,7 @@ use s3s::dto::{
 };
 use s3s::{S3Request, S3Response, S3Result};
 
+use super::Target;
 use super::get::Reading;
 use crate::authorisation::Action;
 use crate::checksums;
@@ -33,16 +34,17 @@ pub(crate) async fn get(
         .map(|name| name.trim().to_owned())
         .collect();
     let wants = |name: &str| asked.iter().any(|asked| asked == name);
-    let (bucket, key) = (input.bucket, input.key);
+    let (bucket, target) = (input.bucket, Target::new(input.key, input.version_id.as_deref())?);
     let action = Action::GET_OBJECT_ATTRIBUTES;
-    let found = service.fetch(Reading { caller, bucket, key, action, is_source: false, without_bytes: true }).await?;
+    let found =
+        service.fetch(Reading { caller, bucket, target, action, is_source: false, without_bytes: true }).await?;
     let max = input.max_parts.unwrap_or(PARTS_MAX);
     if !(0..=PARTS_MAX).contains(&max) {
         return Err(errors::invalid_argument("Argument max-parts must be an integer between 0 and 1000"));
     }
     let parts = found.manifest.as_ref().filter(|_| wants(ObjectAttributes::OBJECT_PARTS));
     let marker = input.part_number_marker.unwrap_or_default();
-    let row = found.object;
+    let (row, version_id) = (found.object, found.version_id);
     Ok(S3Response::new(GetObjectAttributesOutput {
         checksum: row
             .checksum
@@ -56,6 +58,7 @@ pub(crate) async fn get(
         storage_class: wants(ObjectAttributes::STORAGE_CLASS).then(|| {
             row.description.storage_class.map_or(StorageClass::from_static(StorageClass::STANDARD), StorageClass::from)
         }),
+        version_id,
         ..GetObjectAttributesOutput::default()
     }))
 }

@@ -12,25 +12,24 @@ use s3s::dto::{
 use s3s::{S3Error, S3Request, S3Response, S3Result};
 
 use super::get::{Found, Reading};
-use super::put::{replace, still_owned};
-use super::{UPLOAD_BYTES_MAX, acl_request, authorise_put, description, owner_and_acl};
+use super::put::{Put, replace, still_owned};
+use super::{Target, UPLOAD_BYTES_MAX, acl_request, authorise_put, description, owner_and_acl};
 use crate::authorisation::Action;
 use crate::blobs::Unsettled;
 use crate::checksums::{self, Algorithm, StoredChecksum};
 use crate::conditions::{Conditions, WriteConditions};
 use crate::door::Caller;
 use crate::errors;
-use crate::rows::{self, BlobRow, Content, Description, ObjectRow};
+use crate::rows::{BlobRow, Content, Description, ObjectRow, Version};
 use crate::service::{self, Service, Taken, timestamp};
 use crate::tagging;
 
-/// The bucket and key of `x-amz-copy-source`.
-pub(crate) fn source_of(source: &CopySource) -> Result<(String, String), S3Error> {
+/// The bucket and the object that `x-amz-copy-source` names.
+pub(crate) fn source_of(source: &CopySource) -> Result<(String, Target), S3Error> {
     match source {
-        CopySource::Bucket { bucket, key, version_id } => match version_id.as_deref() {
-            None | Some("null") => Ok((bucket.to_string(), key.to_string())),
-            Some(_) => Err(errors::invalid_argument("Invalid version id specified")),
-        },
+        CopySource::Bucket { bucket, key, version_id } => {
+            Ok((bucket.to_string(), Target::new(key.to_string(), version_id.as_deref())?))
+        }
         CopySource::AccessPoint { .. } | CopySource::Outpost { .. } => Err(errors::not_implemented("access points")),
     }
 }
@@ -102,17 +101,16 @@ pub(crate) async fn copy(
 ) -> S3Result<S3Response<CopyObjectOutput>> {
     let caller = Caller::of(&mut request)?;
     let mut input = request.input;
-    let (source_bucket, source_key) = source_of(&input.copy_source)?;
+    let (source_bucket, source) = source_of(&input.copy_source)?;
     let replace_metadata = replaces(input.metadata_directive.as_ref().map(MetadataDirective::as_str), "metadata")?;
     let replace_tags = replaces(input.tagging_directive.as_ref().map(TaggingDirective::as_str), "tagging")?;
     let given = description!(input)?;
     let changes =
         replace_metadata || replace_tags || given.storage_class.is_some() || given.website_redirect_location.is_some();
-    if !changes && source_bucket == input.bucket && source_key == input.key {
-        return Err(errors::invalid_request(
-            "This copy request is illegal because it is trying to copy an object to itself without changing the \
-             object's metadata, storage class, website redirect location or encryption attributes.",
-        ));
+    // A version that the source names is another one than the copy will be.
+    let is_itself = source_bucket == input.bucket && source.key == input.key && source.version.is_none();
+    if is_itself && !changes {
+        return Err(errors::copy_changes_nothing());
     }
     let wanted = input.checksum_algorithm.as_ref().map(|a| Algorithm::parse(a.as_str())).transpose()?;
     let acl = acl_request!(input);
@@ -132,7 +130,7 @@ pub(crate) async fn copy(
         .fetch(Reading {
             caller,
             bucket: source_bucket,
-            key: source_key,
+            target: source,
             action: Action::GET_OBJECT,
             is_source: true,
             without_bytes: false,
@@ -146,7 +144,7 @@ pub(crate) async fn copy(
     }
     let description = describe(given, &found.object.description, replace_metadata);
     let tags = if replace_tags { tagging::from_header(tagging.as_deref())? } else { found.object.tags.clone() };
-    let size = found.object.size;
+    let (size, copy_source_version_id) = (found.object.size, found.version_id.clone());
     let bytes = bytes_of(service, found, wanted).await?;
     let row = ObjectRow {
         owner,
@@ -158,16 +156,23 @@ pub(crate) async fn copy(
         checksum: bytes.checksum,
         tags,
         acl,
+        version: Version::default(),
     };
-    let (result, blob) = (result_of(&row), bytes.blob);
-    service
+    let (result, blob, asked) = (result_of(&row), bytes.blob, Arc::clone(service));
+    let told = service
         .write_with(bytes.unsettled, move |transaction, freed| {
-            still_owned(transaction, &input.bucket, &bucket.owner)?;
-            let row_key = rows::object_key(&input.bucket, &input.key);
-            replace(transaction, &row_key, row, blob, &WriteConditions::default(), freed)
+            let bucket = still_owned(transaction, &input.bucket, &bucket.owner)?;
+            let put = Put { row, blob, conditions: WriteConditions::default() };
+            replace(&asked, transaction, (&input.bucket, &bucket), &input.key, put, freed)
         })
         .await?;
-    Ok(S3Response::new(CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() }))
+    Ok(S3Response::new(CopyObjectOutput {
+        copy_object_result: Some(result),
+        copy_source_version_id,
+        version_id: told.version_id,
+        expiration: told.expiration,
+        ..CopyObjectOutput::default()
+    }))
 }
 
 fn result_of(row: &ObjectRow) -> CopyObjectResult {

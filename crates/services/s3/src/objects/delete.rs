@@ -1,9 +1,13 @@
 //! DeleteObject and DeleteObjects.
 //!
-//! Invariant: deleting what is not there succeeds, as on AWS.
+//! Invariants:
+//! - Deleting what is not there succeeds, as on AWS.
+//! - Bytes go only with the version that has them: a delete that names none hides them behind a delete marker where the
+//!   bucket keeps versions.
 
 use std::sync::Arc;
 
+use api::Principal;
 use s3s::dto::{
     DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETagCondition,
     Error, ObjectIdentifier,
@@ -11,12 +15,14 @@ use s3s::dto::{
 use s3s::{S3Error, S3Request, S3Response, S3Result};
 use store::Transaction;
 
+use super::Target;
 use crate::authorisation::{Action, Question};
 use crate::conditions::seconds;
 use crate::door::{self, Caller};
 use crate::errors::{self, Failure};
-use crate::rows::{self, BucketRow, OBJECTS, ObjectRow};
+use crate::rows::{BucketRow, ObjectRow, Ownership, Standing};
 use crate::service::{self, Freed, Service};
+use crate::versions::{self, Place};
 
 /// AWS: one DeleteObjects names at most 1,000 keys.
 const KEYS_MAX: usize = 1000;
@@ -43,24 +49,57 @@ impl Conditions {
     }
 }
 
+/// What a delete did.
+#[derive(Default)]
+struct Deleted {
+    /// The version that went, or the delete marker that came.
+    version_id: Option<String>,
+    /// Whether that is a delete marker.
+    is_marker: bool,
+}
+
 fn delete_one(
     service: &Service,
     transaction: &mut Transaction<'_>,
     caller: &Caller,
-    (name, bucket): (&str, &BucketRow),
-    key: &str,
+    bucket: (&str, &BucketRow),
+    target: &Target,
     conditions: &Conditions,
     freed: &mut Freed,
-) -> Result<(), Failure> {
-    let object = service::object(transaction, name, key)?;
-    let question = Question::new(&caller.call, Action::DELETE_OBJECT, (name, bucket)).key(key).object(object.as_ref());
-    service.authorise(&question)?;
-    conditions.check(object.as_ref())?;
-    if let Some(object) = object {
-        service::unlink(transaction, &object.content, freed)?;
-        transaction.delete(&OBJECTS, &rows::object_key(name, key))?;
+) -> Result<Deleted, Failure> {
+    let place = Place::new(bucket, &target.key);
+    let standing = match &target.version {
+        Some(version) => versions::find(transaction, place, version)?,
+        None => versions::current(transaction, place)?,
+    };
+    let object = match &standing {
+        Some(Standing::Object(object)) => Some(object.as_ref()),
+        Some(Standing::DeleteMarker(_)) | None => None,
+    };
+    let question = |action| Question::new(&caller.call, action, bucket).key(&target.key).object(object);
+    let Some(version) = &target.version else {
+        service.authorise(&question(Action::DELETE_OBJECT))?;
+        conditions.check(object)?;
+        let by = (writer(caller, bucket.1), service.now_ms());
+        let marker = versions::hide(transaction, place, by, service.ids.as_ref(), freed)?;
+        let version_id = marker.map(|version| version.name().to_owned());
+        return Ok(Deleted { is_marker: version_id.is_some(), version_id });
+    };
+    let named = question(Action::DELETE_OBJECT.of_version()).with("s3:VersionId", Some(version.as_str()));
+    service.authorise(&named)?;
+    conditions.check(object)?;
+    let removed = versions::remove(transaction, place, version, freed)?;
+    let is_marker = matches!(removed, Some(Standing::DeleteMarker(_)));
+    Ok(Deleted { version_id: Some(version.as_str().to_owned()), is_marker })
+}
+
+/// Whose a delete marker is: nobody and services have no account to own anything.
+fn writer(caller: &Caller, bucket: &BucketRow) -> String {
+    let enforced = bucket.ownership == Some(Ownership::BucketOwnerEnforced);
+    match caller.call.identity.principal {
+        Principal::Account { .. } if !enforced => caller.call.account().to_string(),
+        _ => bucket.owner.clone(),
     }
-    Ok(())
 }
 
 /// DeleteObject.
@@ -75,15 +114,21 @@ pub(crate) async fn one(
         size: input.if_match_size,
         modified_s: input.if_match_last_modified_time.map(seconds),
     };
+    let target = Target::new(input.key, input.version_id.as_deref())?;
     let asked = Arc::clone(service);
-    service
+    let deleted = service
         .write(move |transaction, freed| {
             let bucket = service::bucket(transaction, &input.bucket)?;
             caller.check_owner(&bucket.owner)?;
-            delete_one(&asked, transaction, &caller, (&input.bucket, &bucket), &input.key, &conditions, freed)
+            delete_one(&asked, transaction, &caller, (&input.bucket, &bucket), &target, &conditions, freed)
         })
         .await?;
-    Ok(door::with_status(DeleteObjectOutput::default(), http::StatusCode::NO_CONTENT))
+    let output = DeleteObjectOutput {
+        delete_marker: deleted.is_marker.then_some(true),
+        version_id: deleted.version_id,
+        ..DeleteObjectOutput::default()
+    };
+    Ok(door::with_status(output, http::StatusCode::NO_CONTENT))
 }
 
 fn bare(condition: &ETagCondition) -> String {
@@ -115,13 +160,13 @@ pub(crate) async fn many(
                     modified_s: identifier.last_modified_time.clone().map(seconds),
                 };
                 let named = (input.bucket.as_str(), &bucket);
-                let result = match refusal(&identifier) {
-                    Some(error) => Err(Failure::Told(error)),
-                    None => delete_one(&asked, transaction, &caller, named, &identifier.key, &conditions, freed),
+                let result = match target_of(&identifier) {
+                    Ok(target) => delete_one(&asked, transaction, &caller, named, &target, &conditions, freed),
+                    Err(error) => Err(Failure::Told(error)),
                 };
                 match result {
-                    Ok(()) => results.push((identifier.key, None)),
-                    Err(Failure::Told(error)) => results.push((identifier.key, Some(error))),
+                    Ok(deleted) => results.push((identifier, Ok(deleted))),
+                    Err(Failure::Told(error)) => results.push((identifier, Err(error))),
                     Err(failure) => return Err(failure),
                 }
             }
@@ -129,14 +174,19 @@ pub(crate) async fn many(
         })
         .await?;
     let (mut deleted, mut failed) = (Vec::new(), Vec::new());
-    for (key, error) in results {
-        match error {
-            None => deleted.push(DeletedObject { key: Some(key), ..DeletedObject::default() }),
-            Some(error) => failed.push(Error {
+    for (identifier, result) in results {
+        match result {
+            Ok(done) => deleted.push(DeletedObject {
+                delete_marker: done.is_marker.then_some(true),
+                delete_marker_version_id: done.version_id.filter(|_| done.is_marker),
+                key: Some(identifier.key),
+                version_id: identifier.version_id,
+            }),
+            Err(error) => failed.push(Error {
                 code: Some(error.code().as_str().to_owned()),
-                key: Some(key),
+                key: Some(identifier.key),
                 message: error.message().map(str::to_owned),
-                version_id: None,
+                version_id: identifier.version_id,
             }),
         }
     }
@@ -147,9 +197,10 @@ pub(crate) async fn many(
     }))
 }
 
-fn refusal(identifier: &ObjectIdentifier) -> Option<S3Error> {
-    if identifier.version_id.as_deref().is_some_and(|version| version != "null") {
-        return Some(errors::no_such_version());
+fn target_of(identifier: &ObjectIdentifier) -> Result<Target, S3Error> {
+    if !s3s::path::check_key(&identifier.key) {
+        return Err(errors::key_too_long());
     }
-    (!s3s::path::check_key(&identifier.key)).then(errors::key_too_long)
+    // Among many, an id that was never given out is one that is not there.
+    Target::new(identifier.key.clone(), identifier.version_id.as_deref()).map_err(|_| errors::no_such_version())
 }

@@ -10,15 +10,17 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use store::View;
 
-use super::find;
+use super::{Target, find};
 use crate::authorisation::Action;
 use crate::blobs::Pin;
 use crate::checksums;
 use crate::door::{self, Caller};
 use crate::download::{Download, Piece, Source, cut};
 use crate::errors::{self, Failure};
+use crate::lifecycle::expiration_header;
 use crate::rows::{Content, MANIFESTS, Manifest, ObjectRow};
 use crate::service::{self, Service, timestamp};
+use crate::versions;
 
 /// How often a read begins again because the object was replaced between its row and its bytes.
 const TRIES: usize = 8;
@@ -28,6 +30,10 @@ pub(crate) struct Found {
     pub(crate) object: ObjectRow,
     /// The parts of a completed multipart upload.
     pub(crate) manifest: Option<Manifest>,
+    /// The version id to tell.
+    pub(crate) version_id: Option<String>,
+    /// When it expires, for `x-amz-expiration`.
+    expiration: Option<String>,
     /// Its bytes, in order.
     pieces: Vec<Piece>,
     pin: Option<Pin>,
@@ -45,7 +51,7 @@ impl Found {
 pub(crate) struct Reading {
     pub(crate) caller: Caller,
     pub(crate) bucket: String,
-    pub(crate) key: String,
+    pub(crate) target: Target,
     pub(crate) action: Action,
     /// Whether the bucket is a copy's source, for `x-amz-source-expected-bucket-owner`.
     pub(crate) is_source: bool,
@@ -86,7 +92,14 @@ fn fetch_once(service: &Arc<Service>, view: &View<'_>, reading: &Reading) -> Res
     } else {
         reading.caller.check_owner(&bucket.owner)?;
     }
-    let object = find(service, view, &reading.caller, (&reading.bucket, &bucket), &reading.key, reading.action)?;
+    let named = (reading.bucket.as_str(), &bucket);
+    let object = find(service, view, &reading.caller, named, &reading.target, reading.action);
+    let object = object.map_err(|failure| if reading.is_source { of_source(failure) } else { failure })?;
+    let version_id = versions::told(&bucket, &object.version);
+    // A noncurrent version does not expire: it goes by rules of its own.
+    let key = reading.target.key.as_str();
+    let is_current = service::object(view, named.0, key)?.is_some_and(|current| current.version == object.version);
+    let expiration = expiration_header(bucket.lifecycle.as_ref().filter(|_| is_current), key, &object);
     let manifest = match &object.content {
         Content::Parts { manifest, .. } => match view.get(&MANIFESTS, manifest)? {
             Some(row) => Some(row.value),
@@ -94,7 +107,7 @@ fn fetch_once(service: &Arc<Service>, view: &View<'_>, reading: &Reading) -> Res
         },
         Content::Empty | Content::Small { .. } | Content::File { .. } => None,
     };
-    let mut found = Found { object, manifest, pieces: Vec::new(), pin: None };
+    let mut found = Found { object, manifest, version_id, expiration, pieces: Vec::new(), pin: None };
     if reading.without_bytes {
         return Ok(Some(found));
     }
@@ -113,6 +126,16 @@ fn fetch_once(service: &Arc<Service>, view: &View<'_>, reading: &Reading) -> Res
         }
     }
     Ok(Some(found))
+}
+
+/// A delete marker cannot be copied, and a copy says so in its own words.
+fn of_source(failure: Failure) -> Failure {
+    match failure {
+        Failure::Told(error) if error.code() == &S3ErrorCode::MethodNotAllowed => {
+            errors::source_is_delete_marker().into()
+        }
+        other => other,
+    }
 }
 
 /// The bytes of a single content; its file is opened now.
@@ -251,6 +274,8 @@ async fn read(
         checksum_sha256: checksum.checksum_sha256,
         checksum_type: checksum.checksum_type,
         parts_count,
+        version_id: found.version_id.clone(),
+        expiration: found.expiration.clone(),
         e_tag: Some(ETag::Strong(row.etag)),
         last_modified: Some(timestamp(row.modified_ms)),
         metadata: Some(row.description.metadata.into_iter().collect()),
@@ -269,8 +294,9 @@ pub(crate) async fn get(
 ) -> S3Result<S3Response<GetObjectOutput>> {
     let caller = Caller::of(&mut request)?;
     let input = request.input;
-    let (bucket, key) = (input.bucket, input.key);
-    let reading = Reading { caller, bucket, key, action: Action::GET_OBJECT, is_source: false, without_bytes: false };
+    let (bucket, target) = (input.bucket, Target::new(input.key, input.version_id.as_deref())?);
+    let action = Action::GET_OBJECT;
+    let reading = Reading { caller, bucket, target, action, is_source: false, without_bytes: false };
     Ok(S3Response::new(read(service, reading, input.part_number, input.checksum_mode.is_some()).await?))
 }
 
@@ -281,8 +307,9 @@ pub(crate) async fn head(
 ) -> S3Result<S3Response<HeadObjectOutput>> {
     let caller = Caller::of(&mut request)?;
     let input = request.input;
-    let (bucket, key) = (input.bucket, input.key);
-    let reading = Reading { caller, bucket, key, action: Action::GET_OBJECT, is_source: false, without_bytes: true };
+    let (bucket, target) = (input.bucket, Target::new(input.key, input.version_id.as_deref())?);
+    let action = Action::GET_OBJECT;
+    let reading = Reading { caller, bucket, target, action, is_source: false, without_bytes: true };
     let output = read(service, reading, input.part_number, input.checksum_mode.is_some()).await?;
     // A HEAD takes the same overrides as the GET that it stands for.
     let status = if output.content_range.is_some() { http::StatusCode::PARTIAL_CONTENT } else { http::StatusCode::OK };
@@ -303,6 +330,8 @@ pub(crate) async fn head(
         checksum_sha256: output.checksum_sha256,
         checksum_type: output.checksum_type,
         parts_count: output.parts_count,
+        version_id: output.version_id,
+        expiration: output.expiration,
         e_tag: output.e_tag,
         last_modified: output.last_modified,
         metadata: output.metadata,

@@ -25,8 +25,9 @@ use crate::bucket_settings::check_acl;
 use crate::conditions::{Validators, seconds};
 use crate::door::Caller;
 use crate::errors::{self, Failure};
-use crate::rows::{self, BucketRow, Description, OBJECTS, ObjectRow, Ownership};
-use crate::service::{self, Service};
+use crate::rows::{BucketRow, Description, ObjectRow, Ownership, Standing};
+use crate::service::{self, Service, timestamp};
+use crate::versions::{self, Place, VersionId};
 
 /// AWS: user metadata is at most 2 KB, names and values together.
 const METADATA_BYTES_MAX: usize = 2 * 1024;
@@ -186,64 +187,98 @@ pub(crate) fn authorise_put(
     Ok(())
 }
 
-/// The object under `key`, for a caller who may `action` it.
+/// Which object of a bucket: its key and, where the request names one, its version.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) key: String,
+    pub(crate) version: Option<VersionId>,
+}
+
+impl Target {
+    /// With the version as `versionId` names it.
+    pub(crate) fn new(key: String, version: Option<&str>) -> Result<Self, S3Error> {
+        let parse = |text| VersionId::parse(text).ok_or_else(errors::invalid_version_id);
+        Ok(Self { key, version: version.map(parse).transpose()? })
+    }
+
+    /// Whatever version is current.
+    pub(crate) fn current(key: String) -> Self {
+        Self { key, version: None }
+    }
+}
+
+/// The object that `target` names, for a caller who may `action` it.
 pub(crate) fn find(
     service: &Service,
     view: &View<'_>,
     caller: &Caller,
-    (name, bucket): (&str, &BucketRow),
-    key: &str,
+    bucket: (&str, &BucketRow),
+    target: &Target,
     action: Action,
 ) -> Result<ObjectRow, Failure> {
-    let object = service::object(view, name, key)?;
-    service_may(service, caller, (name, bucket), key, action, object.as_ref())?;
-    Ok(object.ok_or_else(errors::no_such_key)?)
-}
-
-fn service_may(
-    service: &Service,
-    caller: &Caller,
-    bucket: (&str, &BucketRow),
-    key: &str,
-    action: Action,
-    object: Option<&ObjectRow>,
-) -> Result<(), S3Error> {
+    let Target { key, version } = target;
+    let place = Place::new(bucket, key);
+    let standing = match version {
+        Some(version) => versions::find(view, place, version)?,
+        None => versions::current(view, place)?,
+    };
     let ask = |action| Question::new(&caller.call, action, bucket).visit(caller.is_visitor);
-    if object.is_some() {
-        return service.authorise(&ask(action).key(key).object(object));
+    let action = match version {
+        Some(version) => ask(action.of_version()).key(key).with("s3:VersionId", Some(version.as_str())),
+        None => ask(action).key(key),
+    };
+    match standing {
+        Some(Standing::Object(object)) => {
+            service.authorise(&action.object(Some(&object)))?;
+            Ok(*object)
+        }
+        Some(Standing::DeleteMarker(marker)) if version.is_some() => {
+            service.authorise(&action)?;
+            let modified = get::http_date(&timestamp(marker.modified_ms));
+            Err(errors::of_delete_marker(errors::method_not_allowed(), marker.version.name(), modified).into())
+        }
+        standing => {
+            // Whether a key exists is told only to those who could list it.
+            service.authorise(&ask(Action::LIST_BUCKET).with("s3:prefix", Some(key)))?;
+            let missing = if version.is_some() { errors::no_such_version() } else { errors::no_such_key() };
+            let error = match standing {
+                Some(marker) => errors::of_delete_marker(missing, marker.version().name(), None),
+                None => missing,
+            };
+            Err(error.into())
+        }
     }
-    // Whether a key exists is told only to those who could list it.
-    service.authorise(&ask(Action::LIST_BUCKET).with("s3:prefix", Some(key)))?;
-    Err(errors::no_such_key())
 }
 
 impl Service {
-    /// An object's row, for a caller who may `action` it.
+    /// An object's row, for a caller who may `action` it; and the version id to tell.
     pub(crate) async fn read_object(
         self: &Arc<Self>,
         caller: Caller,
         bucket: String,
-        key: String,
+        target: Target,
         action: Action,
-    ) -> Result<ObjectRow, S3Error> {
+    ) -> Result<(ObjectRow, Option<String>), S3Error> {
         let service = Arc::clone(self);
         self.read(move |view| {
             let row = service::bucket(view, &bucket)?;
             caller.check_owner(&row.owner)?;
-            find(&service, view, &caller, (&bucket, &row), &key, action)
+            let object = find(&service, view, &caller, (&bucket, &row), &target, action)?;
+            let told = versions::told(&row, &object.version);
+            Ok((object, told))
         })
         .await
     }
 
-    /// Changes an object's row, for a caller who may `action` it.
+    /// Changes an object's row, for a caller who may `action` it; the version id to tell.
     pub(crate) async fn change_object<F>(
         self: &Arc<Self>,
         caller: Caller,
         bucket: String,
-        key: String,
+        target: Target,
         action: Action,
         change: F,
-    ) -> Result<(), S3Error>
+    ) -> Result<Option<String>, S3Error>
     where
         F: FnOnce(&BucketRow, &mut ObjectRow) -> Result<(), S3Error> + Send + 'static,
     {
@@ -251,10 +286,11 @@ impl Service {
         self.write(move |transaction, _| {
             let row = service::bucket(transaction, &bucket)?;
             caller.check_owner(&row.owner)?;
-            let mut object = find(&service, transaction, &caller, (&bucket, &row), &key, action)?;
+            let mut object = find(&service, transaction, &caller, (&bucket, &row), &target, action)?;
             change(&row, &mut object)?;
-            transaction.put(&OBJECTS, &rows::object_key(&bucket, &key), &object)?;
-            Ok(())
+            let told = versions::told(&row, &object.version);
+            versions::rewrite(transaction, Place::new((&bucket, &row), &target.key), object)?;
+            Ok(told)
         })
         .await
     }

@@ -12,9 +12,11 @@ use crate::checksums::{self, Algorithm};
 use crate::conditions::WriteConditions;
 use crate::door::Caller;
 use crate::errors::{self, Failure};
-use crate::rows::{self, BlobRow, OBJECTS, ObjectRow};
+use crate::lifecycle::expiration_header;
+use crate::rows::{BlobRow, BucketRow, ObjectRow, Version};
 use crate::service::{self, Freed, Service, Taken};
 use crate::tagging;
+use crate::versions::{self, Place};
 
 /// PutObject.
 pub(crate) async fn put(
@@ -47,13 +49,15 @@ pub(crate) async fn put(
         checksum: taken.digests.checksum,
         tags,
         acl,
+        version: Version::default(),
     };
     let (etag, checksum, size) = (row.etag.clone(), checksums::spread(row.checksum.as_ref()), row.size);
-    let (blob, asked) = (taken.blob, bucket.owner);
-    service
+    let (blob, asked) = (taken.blob, Arc::clone(service));
+    let told = service
         .write_with(taken.unsettled, move |transaction, freed| {
-            still_owned(transaction, &input.bucket, &asked)?;
-            replace(transaction, &rows::object_key(&input.bucket, &input.key), row, blob, &conditions, freed)
+            let bucket = still_owned(transaction, &input.bucket, &bucket.owner)?;
+            let put = Put { row, blob, conditions };
+            replace(&asked, transaction, (&input.bucket, &bucket), &input.key, put, freed)
         })
         .await?;
     Ok(S3Response::new(PutObjectOutput {
@@ -65,6 +69,8 @@ pub(crate) async fn put(
         checksum_sha256: checksum.checksum_sha256,
         checksum_type: checksum.checksum_type,
         size: i64::try_from(size).ok(),
+        version_id: told.version_id,
+        expiration: told.expiration,
         ..PutObjectOutput::default()
     }))
 }
@@ -99,27 +105,40 @@ pub(crate) async fn take(
 }
 
 /// The bucket may have gone, or come to another owner, while the bytes came in.
-pub(crate) fn still_owned(transaction: &Transaction<'_>, bucket: &str, owner: &str) -> Result<(), Failure> {
+pub(crate) fn still_owned(transaction: &Transaction<'_>, bucket: &str, owner: &str) -> Result<BucketRow, Failure> {
     let row = service::bucket(transaction, bucket)?;
-    if row.owner == owner { Ok(()) } else { Err(errors::no_such_bucket().into()) }
+    if row.owner == owner { Ok(row) } else { Err(errors::no_such_bucket().into()) }
 }
 
-/// Puts an object's row in place of the one that stands there, if the conditions hold.
+/// An object that is to become its key's current version, if the conditions hold.
+pub(crate) struct Put {
+    pub(crate) row: ObjectRow,
+    /// The row of its bytes, where they have none yet.
+    pub(crate) blob: Option<BlobRow>,
+    pub(crate) conditions: WriteConditions,
+}
+
+/// What an answer tells of an object that was put.
+pub(crate) struct Told {
+    pub(crate) version_id: Option<String>,
+    /// When it expires, for `x-amz-expiration`.
+    pub(crate) expiration: Option<String>,
+}
+
+/// Puts an object, before or in place of the one that stands under its key, as the bucket keeps versions.
 pub(crate) fn replace(
+    service: &Service,
     transaction: &mut Transaction<'_>,
-    row_key: &str,
-    row: ObjectRow,
-    blob: Option<BlobRow>,
-    conditions: &WriteConditions,
+    bucket: (&str, &BucketRow),
+    key: &str,
+    put: Put,
     freed: &mut Freed,
-) -> Result<(), Failure> {
-    let before = transaction.get(&OBJECTS, row_key)?.map(|row| row.value);
-    conditions.check(before.as_ref().map(|object| object.etag.as_str()))?;
+) -> Result<Told, Failure> {
+    let before = service::object(transaction, bucket.0, key)?;
+    put.conditions.check(before.as_ref().map(|object| object.etag.as_str()))?;
     // First the new reference: an object copied onto itself keeps its bytes.
-    service::link(transaction, &row.content, blob)?;
-    if let Some(before) = before {
-        service::unlink(transaction, &before.content, freed)?;
-    }
-    transaction.put(&OBJECTS, row_key, &row)?;
-    Ok(())
+    service::link(transaction, &put.row.content, put.blob)?;
+    let expiration = expiration_header(bucket.1.lifecycle.as_ref(), key, &put.row);
+    let version = versions::add(transaction, Place::new(bucket, key), put.row, service.ids.as_ref(), freed)?;
+    Ok(Told { version_id: versions::told_of_write(bucket.1, &version), expiration })
 }

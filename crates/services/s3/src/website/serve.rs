@@ -21,6 +21,7 @@ use super::routing::{self, Reached, Target};
 use crate::authorisation::Action;
 use crate::conditions::ReadHeaders;
 use crate::door::{self, Caller};
+use crate::objects;
 use crate::objects::get::{Found, Reading, http_date};
 use crate::rows::ObjectRow;
 use crate::service::{self, Service, timestamp};
@@ -109,7 +110,7 @@ impl Visit<'_> {
         let reading = Reading {
             caller: self.caller.clone(),
             bucket: self.bucket.to_owned(),
-            key: key.to_owned(),
+            target: objects::Target::current(key.to_owned()),
             action: Action::GET_OBJECT,
             is_source: false,
             without_bytes,

@@ -40,7 +40,22 @@ impl Platform {
     }
 
     pub fn on(store: Store, disk: SimDisk, seed: u64) -> Self {
-        let clock = Arc::new(SimClock::frozen(Timestamp::from_secs(Self::START_S)));
+        Self::at(store, disk, seed, Self::START_S)
+    }
+
+    /// On a store and a disk that may have been used before, at this time.
+    pub fn at(store: Store, disk: SimDisk, seed: u64, now_s: u64) -> Self {
+        Self::with_clock(store, disk, seed, SimClock::frozen(Timestamp::from_secs(now_s)))
+    }
+
+    /// With a clock that goes with tokio's time.
+    pub fn riding() -> Self {
+        let clock = SimClock::on_tokio(Timestamp::from_secs(Self::START_S));
+        Self::with_clock(Store::in_memory().unwrap(), SimDisk::new(Seed(7)), 7, clock)
+    }
+
+    fn with_clock(store: Store, disk: SimDisk, seed: u64, clock: SimClock) -> Self {
+        let clock = Arc::new(clock);
         let s3 = S3::open(S3Options {
             store: store.clone(),
             disk: Arc::new(disk.clone()),
