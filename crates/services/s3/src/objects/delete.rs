@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 
-use api::Principal;
 use s3s::dto::{
     DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETagCondition,
     Error, ObjectIdentifier,
@@ -96,10 +95,8 @@ fn delete_one(
 /// Whose a delete marker is: nobody and services have no account to own anything.
 fn writer(caller: &Caller, bucket: &BucketRow) -> String {
     let enforced = bucket.ownership == Some(Ownership::BucketOwnerEnforced);
-    match caller.call.identity.principal {
-        Principal::Account { .. } if !enforced => caller.call.account().to_string(),
-        _ => bucket.owner.clone(),
-    }
+    let is_own = caller.call.identity.is_of_account() && !enforced;
+    if is_own { caller.call.account().to_string() } else { bucket.owner.clone() }
 }
 
 /// DeleteObject.
