@@ -226,12 +226,13 @@ fn modified(
         return None;
     }
     let mut found = unmodified(row);
-    let (mut surely, mut maybe) = (false, false);
+    let (mut surely, mut maybe, mut interrupts) = (false, false, false);
     for (name, update) in changed {
         let open = after.get(name).is_some_and(is_open);
         let replaces = update == Update::Replacement;
         surely |= replaces && !open;
         maybe |= replaces && open;
+        interrupts |= update == Update::SomeInterruption;
         let attribute = if name == "Tags" { "Tags" } else { "Properties" };
         if !found.scope.iter().any(|known| known == attribute) {
             found.scope.push(attribute.into());
@@ -256,7 +257,8 @@ fn modified(
     found.replacement = Some(
         if surely {
             "True"
-        } else if maybe {
+        } else if maybe || interrupts {
+            // What AWS makes of a detail that is `Conditionally`, whatever becomes of it.
             "Conditional"
         } else {
             "False"

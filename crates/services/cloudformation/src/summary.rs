@@ -2,7 +2,7 @@
 //!
 //! Invariant: a template that is summed up here passes every check that needs no parameter's value.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use ::api::Call;
 use ::api::cloudformation::{
@@ -19,7 +19,7 @@ use crate::template::{Template, validate};
 
 /// Reads a template as far as it goes without parameters.
 fn read(text: &str) -> Result<Template, ApiError> {
-    let template = Template::read(text, &BTreeMap::new()).map_err(|error| errors::template(&error))?;
+    let template = Template::outline(text).map_err(|error| errors::template(&error))?;
     validate::validate(&template, &Known).map_err(|error| errors::template(&error))?;
     Ok(template)
 }

@@ -57,7 +57,7 @@ static SECURITY_GROUP_INGRESS: Table = Table::new(
     &[
         text("CidrIp").replaces(),
         text("CidrIpv6").replaces(),
-        text("Description").replaces(),
+        text("Description"),
         integer("FromPort").replaces(),
         text("GroupId").replaces(),
         text("GroupName").replaces(),
@@ -74,7 +74,7 @@ static SECURITY_GROUP_EGRESS: Table = Table::new(
     &[
         text("CidrIp").replaces(),
         text("CidrIpv6").replaces(),
-        text("Description").replaces(),
+        text("Description"),
         text("DestinationSecurityGroupId").replaces(),
         integer("FromPort").replaces(),
         text("GroupId").required().replaces(),
@@ -97,6 +97,13 @@ impl Direction {
             (Self::In, false) => "RevokeSecurityGroupIngress",
             (Self::Out, true) => "AuthorizeSecurityGroupEgress",
             (Self::Out, false) => "RevokeSecurityGroupEgress",
+        }
+    }
+
+    fn describe(self) -> &'static str {
+        match self {
+            Self::In => "UpdateSecurityGroupRuleDescriptionsIngress",
+            Self::Out => "UpdateSecurityGroupRuleDescriptionsEgress",
         }
     }
 }
@@ -292,8 +299,10 @@ macro_rules! rule_type {
                 open_one(step, properties, $direction).await
             }
 
-            async fn update(&self, _: &Step, _: &str, _: &Properties, _: &Properties) -> Done {
-                Ok(())
+            async fn update(&self, step: &Step, _: &str, _: &Properties, new: &Properties) -> Done {
+                let mut input = group(new)?;
+                input.insert("IpPermissions".into(), json!([permission(new)]));
+                step.ec2($direction.describe(), Value::Object(input)).await.map(drop)
             }
 
             async fn delete(&self, step: &Step, _: &str, properties: &Properties) -> Done {

@@ -22,6 +22,8 @@ mod iam_roles;
 mod launch_templates;
 mod load_balancer;
 pub(crate) mod property;
+#[cfg(test)]
+mod published;
 mod s3;
 mod s3_configuration;
 mod sqs;

@@ -3,25 +3,45 @@
 //! Invariant: what comes out has no loop in it and at most [`VALUES_MAX`] values and [`RESULT_BYTES_MAX`] of
 //! text that the loops made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
 use super::error::TemplateError;
 use super::evaluate::{Evaluator, Pseudo, RESULT_BYTES_MAX, Void};
 use super::parse::VALUES_MAX;
+use super::references::References;
 use super::{Template, function, parameters};
 
 const PREFIX: &str = "Fn::ForEach::";
 /// AWS's limit on loops inside each other.
 const LOOPS_DEPTH_MAX: usize = 5;
 
+/// What stands for an item of a collection that nobody knows yet.
+const SOME_ITEM: &str = "Item";
+
+/// What loops over parameters go over.
+#[derive(Clone, Copy)]
+pub(super) enum Loops<'a> {
+    /// The values given, or the parameters' defaults.
+    Over(&'a BTreeMap<String, String>),
+    /// The defaults, and without one a single item.
+    Once,
+}
+
 /// Writes out the loops of a template.
-pub(super) fn expand(tree: Value, given: &BTreeMap<String, String>) -> Result<Value, TemplateError> {
+pub(super) fn expand(tree: Value, loops: Loops<'_>) -> Result<Value, TemplateError> {
     let Value::Object(mut sections) = tree else { return Ok(tree) };
     let known = known(&sections);
+    let none = BTreeMap::new();
+    let (given, is_outline) = match loops {
+        Loops::Over(given) => (given, false),
+        Loops::Once => (&none, true),
+    };
     let parameters = values(&sections, given);
-    let mut expansion = Expansion { known, parameters, left: VALUES_MAX, left_bytes: RESULT_BYTES_MAX };
+    let declared = sections.get("Parameters").and_then(Value::as_object).into_iter().flat_map(Map::keys);
+    let open = declared.filter(|name| is_outline && !parameters.contains_key(*name)).cloned().collect();
+    let mut expansion = Expansion { known, parameters, open, left: VALUES_MAX, left_bytes: RESULT_BYTES_MAX };
     for name in ["Conditions", "Resources", "Outputs"] {
         if let Some(section) = sections.remove(name) {
             let expanded = expansion.value(section, &mut Vec::new(), 0)?;
@@ -55,6 +75,8 @@ fn values(sections: &Map<String, Value>, given: &BTreeMap<String, String>) -> BT
 struct Expansion {
     known: Template,
     parameters: BTreeMap<String, Value>,
+    /// Parameters whose values are left open.
+    open: BTreeSet<String>,
     left: usize,
     left_bytes: usize,
 }
@@ -143,7 +165,9 @@ impl Expansion {
         if function(collection).is_some() {
             let (pseudo, none) = (Pseudo::default(), BTreeMap::new());
             let at = Evaluator::new(&self.known, &self.parameters, &none, &pseudo, &Void);
-            let Ok(Some(Value::Array(items))) = at.value(collection) else { return Err(refused()) };
+            let Ok(Some(Value::Array(items))) = at.value(collection) else {
+                return if self.is_open(collection)? { Ok(vec![SOME_ITEM.to_owned()]) } else { Err(refused()) };
+            };
             return Ok(items.iter().filter_map(super::text).filter(|item| !item.is_empty()).collect());
         }
         let mut items = Vec::new();
@@ -155,6 +179,13 @@ impl Expansion {
             }
         }
         Ok(items)
+    }
+
+    /// Whether a value depends on a parameter whose value is left open.
+    fn is_open(&self, value: &Value) -> Result<bool, TemplateError> {
+        let mut found = References::default();
+        found.add(value, None)?;
+        Ok(found.names.iter().any(|name| self.open.contains(name)))
     }
 
     /// `${Identifier}` and `&{Identifier}` within a text; the latter leaves out what a name may not hold.

@@ -28,6 +28,7 @@ use serde_json::{Map, Value};
 
 pub use error::TemplateError;
 pub use evaluate::{Pseudo, World};
+use language_extensions::Loops;
 pub use parameters::Parameter;
 pub use validate::Catalogue;
 
@@ -154,6 +155,16 @@ pub struct Output {
 impl Template {
     /// Reads a template whose loops (Fn::ForEach) need no parameter but those given, or their defaults.
     pub fn read(text: &str, parameters: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
+        Self::from_text(text, Loops::Over(parameters))
+    }
+
+    /// Reads a template of whose parameters nothing is known: a loop over one that has no default is gone through once, so
+    /// that what it makes is checked, too.
+    pub fn outline(text: &str) -> Result<Self, TemplateError> {
+        Self::from_text(text, Loops::Once)
+    }
+
+    fn from_text(text: &str, loops: Loops<'_>) -> Result<Self, TemplateError> {
         let tree = parse::parse(text)?;
         let transforms = sections::transforms(&tree)?;
         if let Some(unknown) = transforms.iter().find(|name| *name != LANGUAGE_EXTENSIONS) {
@@ -161,7 +172,7 @@ impl Template {
         }
         let tree = match transforms.is_empty() {
             true => tree,
-            false => language_extensions::expand(tree, parameters)?,
+            false => language_extensions::expand(tree, loops)?,
         };
         sections::template(tree, transforms)
     }

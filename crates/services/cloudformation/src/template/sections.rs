@@ -137,6 +137,8 @@ fn read_resource(name: &str, resource: Value, is_extended: bool) -> Result<Resou
     if !members.contains_key("Type") {
         return Err(TemplateError::member_without("Resources", name, "Type"));
     }
+    let kind = members.get("Type").and_then(Value::as_str).unwrap_or_default();
+    let is_custom = kind.starts_with("Custom::") || kind == "AWS::CloudFormation::CustomResource";
     for (member, value) in members {
         let at = format!("{place}/{member}");
         match member.as_str() {
@@ -153,6 +155,7 @@ fn read_resource(name: &str, resource: Value, is_extended: bool) -> Result<Resou
             }
             // Of use to tools alone.
             "Description" => drop(string(&at, value)?),
+            "Version" if is_custom => drop(text(&value).ok_or_else(|| TemplateError::must_be(&at, "a string"))?),
             _ => return Err(TemplateError::unknown_member("Resources", &member)),
         }
     }

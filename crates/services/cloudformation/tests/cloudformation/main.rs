@@ -12,6 +12,7 @@ mod many;
 mod panics;
 mod parameter_store;
 mod platform;
+mod policies;
 mod requests;
 mod signals;
 mod stacks;

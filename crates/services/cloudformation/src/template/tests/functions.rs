@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{property, wrong};
+use crate::template::{Template, validate};
 
 const REST: &str = "
 Parameters:
@@ -222,4 +223,11 @@ Resources:
     assert_eq!(queue.properties["QueueName"], "my-in-voices");
     assert_eq!(wrong(text), "nothing");
     assert!(wrong(&text.replace("!Ref Names", "!Ref Nobody")).contains("Fn::ForEach::Queues"));
+    // While nothing is known of the parameters, a loop is gone through once.
+    let open = text.replace(", Default: 'orders,in-voices'", "").replace("Queueinvoices", "QueueItem");
+    assert!(wrong(&open).contains("Fn::ForEach::Queues needs a collection that is a list of strings"));
+    let outline = Template::outline(&open).unwrap();
+    assert_eq!(outline.resources.keys().collect::<Vec<_>>(), ["QueueItem", "R"]);
+    validate::validate(&outline, &super::Types).unwrap();
+    assert!(Template::outline(&open.replace("!Ref Names", "!Ref Nobody")).is_err());
 }

@@ -152,6 +152,14 @@ fn sections_are_held_to_their_forms() {
 }
 
 #[test]
+fn custom_resources_may_have_a_version_and_others_not() {
+    let with = |kind: &str| wrong(&format!("Resources: {{A: {{Type: '{kind}', Version: '1.0'}}}}\n"));
+    assert_eq!(with("AWS::CloudFormation::CustomResource"), "nothing");
+    assert_eq!(with("Custom::Thing"), "Template format error: Unrecognized resource types: [Custom::Thing]");
+    assert_eq!(with("AWS::SQS::Queue"), "Invalid template resource property 'Version'");
+}
+
+#[test]
 fn text_of_scalars_is_cloudformations() {
     let texts: Vec<_> = [json!("a"), json!(1), json!(1.5), json!(true)].iter().filter_map(text).collect();
     assert_eq!(texts, ["a", "1", "1.5", "true"]);
