@@ -169,15 +169,20 @@ def test_hooks_policies_schedules_and_tags_come_back_as_they_were_put(asg, group
 
 
 def test_the_lists_that_never_change_are_aws(platform):
-    for operation, key, some in [
-        ("describe-adjustment-types", "AdjustmentTypes", {"AdjustmentType": "PercentChangeInCapacity"}),
-        ("describe-auto-scaling-notification-types", "AutoScalingNotificationTypes", "autoscaling:EC2_INSTANCE_LAUNCH"),
-        ("describe-lifecycle-hook-types", "LifecycleHookTypes", "autoscaling:EC2_INSTANCE_LAUNCHING"),
-        ("describe-metric-collection-types", "Metrics", {"Metric": "GroupDesiredCapacity"}),
-        ("describe-scaling-process-types", "Processes", {"ProcessName": "AddToLoadBalancer"}),
-        ("describe-termination-policy-types", "TerminationPolicyTypes", "OldestInstance"),
-    ]:
-        assert some in platform.aws("autoscaling", operation)[key], operation
+    lists = [
+        (["autoscaling", "describe-adjustment-types"], "AdjustmentTypes", {"AdjustmentType": "PercentChangeInCapacity"}),
+        (
+            ["autoscaling", "describe-auto-scaling-notification-types"],
+            "AutoScalingNotificationTypes",
+            "autoscaling:EC2_INSTANCE_LAUNCH",
+        ),
+        (["autoscaling", "describe-lifecycle-hook-types"], "LifecycleHookTypes", "autoscaling:EC2_INSTANCE_LAUNCHING"),
+        (["autoscaling", "describe-metric-collection-types"], "Metrics", {"Metric": "GroupDesiredCapacity"}),
+        (["autoscaling", "describe-scaling-process-types"], "Processes", {"ProcessName": "AddToLoadBalancer"}),
+        (["autoscaling", "describe-termination-policy-types"], "TerminationPolicyTypes", "OldestInstance"),
+    ]
+    for words, key, some in lists:
+        assert some in platform.aws(*words)[key], words
     limits = platform.aws("autoscaling", "describe-account-limits")
     assert limits["MaxNumberOfLaunchConfigurations"] == 200
 

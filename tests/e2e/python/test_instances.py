@@ -77,14 +77,14 @@ class World:
     def group(self, name):
         return self.ec2.create_security_group(GroupName=name, Description=name, VpcId=self.vpc)["GroupId"]
 
-    def run(self, count, user_data=USER_DATA.replace("PORT", "8000"), group=None):
+    def run(self, count, user_data=USER_DATA.replace("PORT", "8000"), group=None, subnet=None):
         image = self.ec2.describe_images(Filters=[{"Name": "name", "Values": ["millpond-host"]}])["Images"][0]["ImageId"]
         launched = self.ec2.run_instances(
             ImageId=image,
             InstanceType="t3.micro",
             MinCount=count,
             MaxCount=count,
-            SubnetId=self.subnet,
+            SubnetId=subnet or self.subnet,
             SecurityGroupIds=[group or self.back],
             UserData=user_data,
         )

@@ -166,6 +166,43 @@ def errors_target(platform):
     platform.elb.delete_load_balancer(LoadBalancerName=balancer.name)
 
 
+def test_zones_subnets_and_tags_come_and_go(platform):
+    elb, ec2 = platform.elb, platform.ec2
+    balancer = platform.create([])
+    zones = lambda: platform.describe(balancer.name)["AvailabilityZones"]
+    assert zones() == ZONES[:1]
+    told = elb.enable_availability_zones_for_load_balancer(LoadBalancerName=balancer.name, AvailabilityZones=ZONES[1:])
+    assert told["AvailabilityZones"] == zones() == ZONES
+    eventually("both zones are told by DNS", lambda: all(platform.dig(platform.dns_name(balancer.name)) & set(n) for n in platform.nodes.values()))
+    elb.disable_availability_zones_for_load_balancer(LoadBalancerName=balancer.name, AvailabilityZones=ZONES[:1])
+    assert zones() == ZONES[1:]
+    eventually("one is not", lambda: not platform.dig(platform.dns_name(balancer.name)) & set(platform.nodes[ZONES[0]]))
+
+    elb.add_tags(LoadBalancerNames=[balancer.name], Tags=[{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}])
+    elb.remove_tags(LoadBalancerNames=[balancer.name], Tags=[{"Key": "a"}, {"Key": "absent"}])
+    told = elb.describe_tags(LoadBalancerNames=[balancer.name])["TagDescriptions"][0]
+    assert told == {"LoadBalancerName": balancer.name, "Tags": [{"Key": "b", "Value": "2"}]}
+    elb.delete_load_balancer(LoadBalancerName=balancer.name)
+
+    vpc = ec2.create_vpc(CidrBlock="10.5.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.5.{n}.0/24", AvailabilityZone=zone)["Subnet"]["SubnetId"]
+        for n, zone in enumerate(ZONES)
+    ]
+    listeners = [balancer.listener("TCP")]
+    elb.create_load_balancer(LoadBalancerName=balancer.name, Subnets=subnets[:1], Listeners=listeners)
+    told = elb.attach_load_balancer_to_subnets(LoadBalancerName=balancer.name, Subnets=subnets[1:])["Subnets"]
+    assert sorted(told) == sorted(subnets)
+    assert elb.detach_load_balancer_from_subnets(LoadBalancerName=balancer.name, Subnets=subnets[:1])["Subnets"] == subnets[1:]
+    assert zones() == ZONES[1:]
+    with pytest.raises(botocore.exceptions.ClientError, match="DependencyViolation"):
+        ec2.delete_subnet(SubnetId=subnets[1])
+    ec2.delete_subnet(SubnetId=subnets[0])
+    elb.delete_load_balancer(LoadBalancerName=balancer.name)
+    ec2.delete_subnet(SubnetId=subnets[1])
+    ec2.delete_vpc(VpcId=vpc)
+
+
 def test_security_groups_decide_at_accept(platform):
     backend = Backend("one", free_port())
     balancer = platform.create([backend])

@@ -178,6 +178,54 @@ def test_a_message_received_too_often_goes_to_the_dead_letter_queue_and_back(sqs
     sqs.delete_queue(QueueUrl=dead_url)
 
 
+def test_a_move_of_messages_is_cancelled(sqs, queue_url):
+    dead_url = sqs.create_queue(QueueName=f"dead-{uuid.uuid4().hex[:8]}")["QueueUrl"]
+    arn = lambda url: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = json.dumps({"deadLetterTargetArn": arn(dead_url), "maxReceiveCount": 1})
+    sqs.set_queue_attributes(QueueUrl=queue_url, Attributes={"RedrivePolicy": policy})
+    for n in range(10):
+        sqs.send_message(QueueUrl=dead_url, MessageBody=str(n))
+    task = sqs.start_message_move_task(
+        SourceArn=arn(dead_url), DestinationArn=arn(queue_url), MaxNumberOfMessagesPerSecond=1
+    )["TaskHandle"]
+    moved = sqs.cancel_message_move_task(TaskHandle=task)["ApproximateNumberOfMessagesMoved"]
+    assert moved < 10
+    deadline = time.monotonic() + 20
+    while (latest := sqs.list_message_move_tasks(SourceArn=arn(dead_url))["Results"][0])["Status"] != "CANCELLED":
+        assert latest["Status"] == "CANCELLING" and time.monotonic() < deadline, latest
+        time.sleep(0.05)
+    left = sqs.get_queue_attributes(QueueUrl=dead_url, AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]
+    assert int(left["ApproximateNumberOfMessages"]) > 0
+    for handle, code in [(task, "UnsupportedOperation"), ("bm9uZQ==", "InvalidParameterValue")]:
+        with pytest.raises(ClientError) as refused:
+            sqs.cancel_message_move_task(TaskHandle=handle)
+        assert code_of(refused).endswith(code)
+    sqs.delete_queue(QueueUrl=dead_url)
+
+
+def test_batches_hide_and_delete_entry_by_entry(sqs, queue_url):
+    sqs.send_message_batch(
+        QueueUrl=queue_url, Entries=[{"Id": str(n), "MessageBody": str(n)} for n in range(3)]
+    )
+    got = []
+    while len(got) < 3:
+        got += sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=2)["Messages"]
+    entries = [{"Id": f"m{n}", "ReceiptHandle": one["ReceiptHandle"]} for n, one in enumerate(got)]
+    hidden = [{**entries[0], "VisibilityTimeout": 0}, {**entries[1], "VisibilityTimeout": 43201}]
+    answer = sqs.change_message_visibility_batch(QueueUrl=queue_url, Entries=hidden)
+    assert [one["Id"] for one in answer["Successful"]] == ["m0"]
+    assert [(one["Id"], one["Code"]) for one in answer["Failed"]] == [("m1", "InvalidParameterValue")]
+    again = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10)["Messages"]
+    assert [one["Body"] for one in again] == [got[0]["Body"]]
+    wrong = {"Id": "wrong", "ReceiptHandle": "no handle"}
+    answer = sqs.delete_message_batch(QueueUrl=queue_url, Entries=[*entries[1:], wrong])
+    assert sorted(one["Id"] for one in answer["Successful"]) == ["m1", "m2"]
+    assert [(one["Id"], one["SenderFault"]) for one in answer["Failed"]] == [("wrong", True)]
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    counts = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)["Attributes"]
+    assert [counts[name] for name in names] == ["0", "1"]
+
+
 def test_purge_takes_everything(sqs, queue_url):
     sqs.send_message_batch(
         QueueUrl=queue_url, Entries=[{"Id": str(n), "MessageBody": "x"} for n in range(10)]
