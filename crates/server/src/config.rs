@@ -17,7 +17,7 @@ use iam::MasterKey;
 use serde::Deserialize;
 
 pub use self::instances::InstanceIsolation;
-use self::instances::InstancesSection;
+use self::instances::{InstancesSection, unknown_images};
 use self::load_balancing::{BalancerSection, DnsSection, ZoneSection};
 pub use self::load_balancing::{DEFAULT_DNS_DOMAIN, LoadBalancing};
 
@@ -89,6 +89,10 @@ pub struct Overrides {
     /// How far apart instances run [default: auto]
     #[arg(long, env = "MILLPOND_INSTANCE_ISOLATION", value_name = "HOW")]
     pub instance_isolation: Option<InstanceIsolation>,
+    /// What instances of an image id that nobody registered start from: `refused` (they do not), `host` (the host's own
+    /// files) or a directory with a root file system [default: refused]
+    #[arg(long, env = "MILLPOND_UNKNOWN_IMAGES", value_name = "WHAT")]
+    pub unknown_images: Option<String>,
 }
 
 impl Overrides {
@@ -285,6 +289,8 @@ pub struct Config {
     pub load_balancing: LoadBalancing,
     /// Whether instances run, and how far apart.
     pub instance_isolation: InstanceIsolation,
+    /// What an image id that nobody registered stands for.
+    pub unknown_images: ec2::UnknownImages,
 }
 
 impl Config {
@@ -303,6 +309,7 @@ impl Config {
         let region = parse_region(&region)?;
         let dns = file.dns.overridden(over.dns_listen, over.dns_zone);
         Ok(Self {
+            unknown_images: unknown_images(over.unknown_images.or(file.instances.unknown_images).as_deref())?,
             instance_isolation: over.instance_isolation.or(file.instances.isolation).unwrap_or_default(),
             load_balancing: LoadBalancing::read(&region, file.zone, dns, &file.balancer)?,
             listen: resolve_all(&listen)?,
@@ -523,10 +530,19 @@ mod tests {
             ("listen = []", "listen"),
             ("base_domains = ['a b']", "base domain"),
             ("drain_timeout_s = -1.0", "drain_timeout_s"),
+            ("[instances]\nunknown_images = '/no/such/directory'", "instances.unknown_images"),
         ] {
             let sentence = Config::merge(Overrides::default(), file(text).unwrap()).unwrap_err().to_string();
             assert!(sentence.contains(key), "{text}: {sentence}");
         }
+    }
+
+    #[test]
+    fn images_that_nobody_registered_are_what_the_operator_says() {
+        let of = |text: &str| Config::merge(Overrides::default(), file(text).unwrap()).unwrap().unknown_images;
+        assert_eq!(of(""), ec2::UnknownImages::Refused);
+        assert_eq!(of("[instances]\nunknown_images = 'host'"), ec2::UnknownImages::Host);
+        assert_eq!(of("[instances]\nunknown_images = '/tmp'"), ec2::UnknownImages::Directory("/tmp".into()));
     }
 
     #[test]

@@ -279,7 +279,7 @@ impl Platform {
             zones: config.load_balancing.zone_names(),
             region: config.region.clone(),
             instances: instances.map(|instances| instances.clone().options()),
-            unknown_images: ec2::UnknownImages::Refused,
+            unknown_images: config.unknown_images.clone(),
             instance_roles: Some(self.sessions.clone()),
         };
         Ok(Ec2::open(options)?)

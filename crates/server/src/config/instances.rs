@@ -1,8 +1,14 @@
 //! The section of the configuration that is for instances: `[instances]`.
 //!
-//! Invariant: without a word from the operator instances run as isolated as this machine lets them.
+//! Invariant: without a word from the operator instances run as isolated as this machine lets them, and start from no
+//! image that nobody registered.
 
+use std::path::Path;
+
+use ec2::UnknownImages;
 use serde::Deserialize;
+
+use super::{ConfigError, refuse};
 
 /// Whether instances run, and how far apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -23,4 +29,20 @@ pub enum InstanceIsolation {
 #[serde(deny_unknown_fields)]
 pub(super) struct InstancesSection {
     pub(super) isolation: Option<InstanceIsolation>,
+    pub(super) unknown_images: Option<String>,
+}
+
+/// What an image id that nobody registered stands for: `refused`, `host`, or a directory with a root file system.
+pub(super) fn unknown_images(given: Option<&str>) -> Result<UnknownImages, ConfigError> {
+    match given {
+        None | Some("refused") => Ok(UnknownImages::Refused),
+        Some("host") => Ok(UnknownImages::Host),
+        Some(directory) if Path::new(directory).is_dir() => match std::path::absolute(directory) {
+            Ok(directory) => Ok(UnknownImages::Directory(directory)),
+            Err(error) => refuse(format!("cannot use instances.unknown_images {directory:?}: {error}")),
+        },
+        Some(other) => refuse(format!(
+            "cannot use instances.unknown_images {other:?}: write `refused`, `host`, or a directory that is there"
+        )),
+    }
 }
