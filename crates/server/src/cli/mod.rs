@@ -32,7 +32,7 @@ Examples:
   millpond --ephemeral --listen 127.0.0.1:0    serve on a free port and keep nothing, for tests
   millpond aws sqs create-queue --queue-name jobs
   millpond exec -- python your_program.py      run a program with the endpoint in its environment
-  millpond demo                                see it work, in a minute, leaving nothing behind
+  millpond demo                                see it work, in two minutes, leaving nothing behind
   millpond stack deploy template.yaml          make or change a CloudFormation stack, and watch it
   millpond instances add --ip 10.0.0.5 --zone us-east-1a
   millpond lb status web                       see how a load balancer is
@@ -60,8 +60,11 @@ enum Command {
     Exec(ExecArgs),
     /// Run the AWS CLI against Millpond
     Aws(AwsArgs),
-    /// Walk through the queue half of the story with a server of its own, leaving nothing behind
-    Demo,
+    /// Walk through the story with a server of its own, leaving nothing behind: load-balanced servers, then a queue
+    Demo {
+        /// Only this half of it
+        half: Option<demo::Half>,
+    },
     /// See and try load balancers of a running server
     Lb(LbArgs),
     /// Print the certificate of Millpond's own CA, which signs its HTTPS, and how to have it trusted
@@ -413,7 +416,7 @@ pub fn main() -> ExitCode {
         Some(Command::Serve(args)) => serve::run(args),
         Some(Command::Exec(args)) => exec::run(args),
         Some(Command::Aws(args)) => exec::run_aws(args),
-        Some(Command::Demo) => demo::run(),
+        Some(Command::Demo { half }) => demo::run(half),
         Some(Command::DemoWorker(args)) => demo::work(&args),
         Some(Command::Ca(args)) => ca::run(args),
         Some(Command::Captive(args)) => capture::captive::run(&args),

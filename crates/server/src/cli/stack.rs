@@ -25,7 +25,8 @@ const VERSION: &str = "2010-05-15";
 
 /// Runs one of the commands.
 pub(super) fn run(args: StackArgs) -> anyhow::Result<ExitCode> {
-    let api = Api { server: Server::find(&args.server)? };
+    let server = Server::find(&args.server)?;
+    let api = Api { endpoint: server.endpoint, region: server.region };
     match args.command {
         StackCommand::Deploy { file, name, parameters, capabilities } => {
             let name = match name {
@@ -41,8 +42,9 @@ pub(super) fn run(args: StackArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// A server's CloudFormation.
-struct Api {
-    server: Server,
+pub(super) struct Api {
+    pub(super) endpoint: String,
+    pub(super) region: String,
 }
 
 /// What CloudFormation refused.
@@ -54,13 +56,13 @@ struct Refused {
 }
 
 impl Api {
-    fn call(&self, action: &str, parameters: &[(String, String)]) -> anyhow::Result<Value> {
+    pub(super) fn call(&self, action: &str, parameters: &[(String, String)]) -> anyhow::Result<Value> {
         let mut form: Vec<String> =
             vec![format!("Action={action}"), format!("Version={VERSION}"), "ContentType=JSON".into()];
         let encode =
             |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
         form.extend(parameters.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))));
-        let endpoint = &self.server.endpoint;
+        let endpoint = &self.endpoint;
         let address = client::address_of(endpoint).with_context(|| format!("cannot resolve {endpoint}"))?;
         let host = endpoint.trim_start_matches("http://").to_owned();
         let request = Request::builder()
@@ -71,8 +73,7 @@ impl Api {
             .body(form.join("&").into_bytes())?;
         let key = super::lb::key_in_environment();
         let key = key.as_ref().map_or(client::ANYBODY, |(id, secret)| (id, secret));
-        let answer =
-            client::send_signed(address, key, "cloudformation", &self.server.region, SystemClock.now(), request)?;
+        let answer = client::send_signed(address, key, "cloudformation", &self.region, SystemClock.now(), request)?;
         let document: Value = serde_json::from_slice(&answer.body)
             .with_context(|| format!("the server's answer is no JSON: {}", answer.text()))?;
         if answer.status != 200 {
@@ -82,7 +83,7 @@ impl Api {
         Ok(document[format!("{action}Response")][format!("{action}Result")].clone())
     }
 
-    fn stack(&self, name: &str) -> anyhow::Result<Option<Value>> {
+    pub(super) fn stack(&self, name: &str) -> anyhow::Result<Option<Value>> {
         match self.call("DescribeStacks", &[pair("StackName", name)]) {
             Ok(found) => Ok(Some(found["Stacks"][0].clone())),
             Err(error) if is_missing(&error) => Ok(None),
@@ -91,7 +92,7 @@ impl Api {
     }
 
     /// Everything that happened to a stack, oldest first.
-    fn events(&self, name: &str) -> anyhow::Result<Vec<Value>> {
+    pub(super) fn events(&self, name: &str) -> anyhow::Result<Vec<Value>> {
         let (mut all, mut token) = (Vec::new(), None::<String>);
         loop {
             let mut parameters = vec![pair("StackName", name)];
@@ -107,7 +108,7 @@ impl Api {
     }
 }
 
-fn pair(name: &str, value: &str) -> (String, String) {
+pub(super) fn pair(name: &str, value: &str) -> (String, String) {
     (name.to_owned(), value.to_owned())
 }
 
@@ -115,7 +116,7 @@ fn is_missing(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Refused>().is_some_and(|refused| refused.message.ends_with("does not exist"))
 }
 
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
 }
 

@@ -1,58 +1,26 @@
-//! `millpond demo`: a newcomer's first minute. A server of its own on a free port, real requests, real answers, and the
-//! `aws` command for each; nothing is left behind.
-//!
-//! Invariant: every line that looks like an answer is one; the tour stops at the first that is not as promised.
+//! The queue's half of the tour: a job that survives its worker's death.
 
 use std::net::SocketAddr;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use host::{Clock, SystemClock};
 use http::{Method, Request};
 use serde_json::{Value, json};
 
-use super::client::{self, Answer};
-use super::running::Running;
-use crate::config::{Config, Overrides};
-use crate::shutdown::Signals;
+use super::{REGION, Tour, Worker, answer, command, title};
+use crate::cli::client;
 
-const REGION: &str = "us-east-1";
 const QUEUE: &str = "jobs";
 const BUCKET: &str = "pictures";
 /// Short, so that nobody has to wait for the killed worker's message; AWS's default is 30.
 const VISIBILITY_TIMEOUT_S: u32 = 4;
 const JOB: &str = "https://example.com";
 
-/// Starts a server, walks through it and stops it.
-pub(super) fn run() -> anyhow::Result<ExitCode> {
-    let config = Config::load(Overrides {
-        ephemeral: Some(true),
-        listen: vec!["127.0.0.1:0".into()],
-        config: Some("/dev/null".into()),
-        ..Overrides::default()
-    })?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let exit = runtime.block_on(async {
-        let mut signals = Signals::listen()?;
-        let running = Running::start(&config).await?;
-        let address = *running.addresses.first().context("the server listens nowhere")?;
-        let tour = tokio::task::spawn_blocking(move || Tour::new(address).walk());
-        let result = tokio::select! {
-            result = tour => result?.map(|()| ExitCode::SUCCESS),
-            () = signals.first() => Ok(ExitCode::from(130)),
-        };
-        running.stop(Duration::from_secs(1)).await?;
-        result
-    });
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    exit
-}
-
 /// What the worker of the tour is told.
 #[derive(Debug, clap::Args)]
-pub(super) struct WorkerArgs {
+pub(in crate::cli) struct WorkerArgs {
     /// The server.
     #[arg(long)]
     address: SocketAddr,
@@ -62,8 +30,8 @@ pub(super) struct WorkerArgs {
 }
 
 /// Takes one message and never finishes it.
-pub(super) fn work(args: &WorkerArgs) -> anyhow::Result<ExitCode> {
-    let tour = Tour::new(args.address);
+pub(in crate::cli) fn work(args: &WorkerArgs) -> anyhow::Result<ExitCode> {
+    let tour = Tour { address: args.address, worker: Worker::default() };
     let received = tour.sqs("ReceiveMessage", json!({ "QueueUrl": args.queue_url, "WaitTimeSeconds": 5 }))?;
     println!("worker {} took {} and is working on it", std::process::id(), received["Messages"][0]["Body"]);
     // Nobody lets it come this far, unless the tour itself was killed.
@@ -71,31 +39,20 @@ pub(super) fn work(args: &WorkerArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-struct Tour {
-    address: SocketAddr,
+/// Tells it.
+pub(super) fn walk(tour: &Tour) -> anyhow::Result<()> {
+    let queue_url = tour.create_queue()?;
+    tour.send(&queue_url)?;
+    tour.lose_a_worker(&queue_url)?;
+    let handle = tour.receive_again(&queue_url)?;
+    tour.publish()?;
+    tour.acknowledge(&queue_url, &handle)?;
+    tour.clean_up(&queue_url)?;
+    println!("\nThat was a whole job: queued, taken, survived its worker's death, done, published, acknowledged.");
+    Ok(())
 }
 
 impl Tour {
-    fn new(address: SocketAddr) -> Self {
-        Self { address }
-    }
-
-    fn walk(&self) -> anyhow::Result<()> {
-        println!("A Millpond of its own serves http://{}; it keeps nothing.\n", self.address);
-        let queue_url = self.create_queue()?;
-        self.send(&queue_url)?;
-        self.lose_a_worker(&queue_url)?;
-        let handle = self.receive_again(&queue_url)?;
-        self.publish()?;
-        self.acknowledge(&queue_url, &handle)?;
-        self.clean_up(&queue_url)?;
-        println!(
-            "That was a whole job: queued, taken, survived its worker's death, done, published, acknowledged.\n\
-             Start your own with `millpond serve`; then `millpond aws …` and `millpond exec -- …` reach it."
-        );
-        Ok(())
-    }
-
     fn create_queue(&self) -> anyhow::Result<String> {
         title("A queue for jobs. A message that is taken stays hidden from others for 4 seconds.");
         command(&format!(
@@ -126,12 +83,12 @@ impl Tour {
             .stdout(Stdio::inherit())
             .spawn()
             .context("cannot start the worker")?;
-        let mut worker = Worker(worker);
+        *self.worker.0.lock() = Some(worker);
         self.wait_for(queue_url, "ApproximateNumberOfMessagesNotVisible")?;
         // Its own line on the screen comes first.
         thread::sleep(Duration::from_millis(200));
-        worker.0.kill().context("cannot kill the worker")?;
-        answer(&format!("kill -9 {}", worker.0.id()));
+        let killed = self.worker.kill().context("the worker is gone")?;
+        answer(&format!("kill -9 {killed}"));
         Ok(())
     }
 
@@ -192,7 +149,6 @@ impl Tour {
         self.sqs("DeleteQueue", json!({ "QueueUrl": queue_url }))?;
         let left = self.sqs("ListQueues", json!({}))?;
         answer(&format!("queues left: {}", left["QueueUrls"].as_array().map_or(0, Vec::len)));
-        println!();
         Ok(())
     }
 
@@ -228,34 +184,6 @@ impl Tour {
         self.signed("s3", request.body(body.into())?).with_context(|| format!("{method} {target}"))?;
         Ok(())
     }
-
-    fn signed(&self, service: &str, request: Request<Vec<u8>>) -> anyhow::Result<Answer> {
-        let answer = client::send_signed(self.address, client::ANYBODY, service, REGION, SystemClock.now(), request)?;
-        ensure!((200..300).contains(&answer.status), "answered {}: {}", answer.status, answer.text());
-        Ok(answer)
-    }
-}
-
-/// A process that is killed when this goes, however the tour ends.
-struct Worker(Child);
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn title(text: &str) {
-    println!("\n* {text}");
-}
-
-fn command(text: &str) {
-    println!("  $ {text}");
-}
-
-fn answer(text: &str) {
-    println!("    {text}");
 }
 
 fn text(value: &Value) -> &str {
