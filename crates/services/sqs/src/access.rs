@@ -165,5 +165,11 @@ fn refused(call: &Call, queue: &ServedQueue, permission: Permission, url: &str, 
         request_id = %call.request_id, queue = %queue.arn, action = permission.action,
         principal = ?call.identity.principal, account = %call.account(), why, "denied",
     );
-    errors::access_denied(url)
+    match call.identity.session() {
+        // Whatever the queue's policy lacks, the role's own would have been enough, unless the queue's denies.
+        Some(session) if session.decide(&Question::new(call, permission.action, &queue.arn)) != Verdict::Allowed => {
+            errors::not_authorised(session.refusal(permission.action, &queue.arn, Verdict::NotAllowed))
+        }
+        _ => errors::access_denied(url),
+    }
 }

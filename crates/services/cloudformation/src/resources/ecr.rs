@@ -60,7 +60,12 @@ fn mutability(properties: &Properties) -> Map<String, Value> {
     };
     let filters: Vec<Value> = filters.into_iter().flatten().map(filter).collect();
     let mutability = text_of(properties, "ImageTagMutability").unwrap_or("MUTABLE");
-    object(json!({"imageTagMutability": mutability, "imageTagMutabilityExclusionFilters": filters}))
+    let mut input = object(json!({"imageTagMutability": mutability}));
+    // ECR refuses an empty list.
+    if !filters.is_empty() {
+        input.insert("imageTagMutabilityExclusionFilters".into(), Value::Array(filters));
+    }
+    input
 }
 
 fn scanning(properties: &Properties) -> Value {
