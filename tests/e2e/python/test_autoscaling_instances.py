@@ -120,6 +120,21 @@ def test_the_protected_instance_is_the_one_that_stays(autoscaling, group):
     in_service(autoscaling, 0)
 
 
+def test_an_instance_that_is_said_to_be_unhealthy_is_replaced(own, autoscaling, group):
+    desire(autoscaling, 1)
+    (was,) = in_service(autoscaling, 1)
+    with pytest.raises(botocore.exceptions.ClientError, match="not found"):
+        autoscaling.set_instance_health(InstanceId="i-0123456789abcdef0", HealthStatus="Unhealthy")
+    autoscaling.set_instance_health(InstanceId=was, HealthStatus="Unhealthy", ShouldRespectGracePeriod=False)
+    eventually("another is in service", lambda: set(states(autoscaling, group).items()) - {(was, "InService")})
+    eventually("it is the only one", lambda: was not in states(autoscaling, group))
+    (now,) = in_service(autoscaling, 1)
+    seen = own.client("ec2").describe_instances(InstanceIds=[was, now])["Reservations"]
+    assert {i["InstanceId"]: i["State"]["Name"] for r in seen for i in r["Instances"]}[now] == "running"
+    desire(autoscaling, 0)
+    in_service(autoscaling, 0)
+
+
 def test_a_schedule_sets_the_size_when_its_time_has_come(autoscaling, group):
     now = datetime.datetime.now(datetime.timezone.utc)
     actions = [

@@ -108,6 +108,11 @@ CASES = {
         "{CidrBlock: 10.8.0.0/16, EnableDnsHostnames: false}",
         [("false", "true", "False"), ("10.8.0.0/16", "10.9.0.0/16", "True")],
     ),
+    "AWS::ECR::Repository": (
+        "",
+        "{RepositoryName: NAME, ImageTagMutability: MUTABLE}",
+        [(": MUTABLE", ": IMMUTABLE", "False"), ("RepositoryName: NAME", "RepositoryName: NAME-2", "True")],
+    ),
     "AWS::ElasticLoadBalancing::LoadBalancer": (
         "",
         "{AvailabilityZones: !GetAZs '', Scheme: internet-facing, CrossZone: false, Listeners: [{LoadBalancerPort: PORT, InstancePort: 80, Protocol: TCP}]}",
@@ -136,6 +141,11 @@ CASES = {
         + STATEMENT.replace("ACTION", "sqs:SendMessage").replace("ARN", "!GetAtt Queue.Arn")
         + "]}}",
         [("sqs:SendMessage", "sqs:ReceiveMessage", "False")],
+    ),
+    "AWS::SSM::Parameter": (
+        "",
+        "{Name: /NAME, Type: String, Value: one}",
+        [("Value: one", "Value: two", "False"), ("Name: /NAME", "Name: /NAME-2", "True")],
     ),
 }
 

@@ -14,16 +14,8 @@ from botocore import xform_name
 TESTS = pathlib.Path(__file__).parent
 MODELS = TESTS.parents[2] / "models/services.toml"
 
-# The service in models/services.toml, what its client is called in tests, and what the CLI calls it.
-SERVICES = {
-    "autoscaling": ({"autoscaling", "asg", "groups"}, "autoscaling"),
-    "cloudformation": ({"cloudformation", "cfn"}, "cloudformation"),
-    "ec2": ({"ec2"}, "ec2"),
-    "elb": ({"elb"}, "elb"),
-    "iam": ({"iam"}, "iam"),
-    "sqs": ({"sqs"}, "sqs"),
-    "sts": ({"sts"}, "sts"),
-}
+# What tests call a service's client, where that is not the service's name in models/services.toml.
+CLIENTS = {"autoscaling": {"asg", "groups"}, "cloudformation": {"cfn"}}
 
 
 def listed():
@@ -71,13 +63,11 @@ def called(trees, operations):
         for receiver, method in boto3_names(tree):
             whose = owners.get(method, set())
             for name in whose:
-                if len(whose) == 1 or receiver in SERVICES[name][0]:
+                if len(whose) == 1 or receiver in {name, *CLIENTS.get(name, ())}:
                     found[name].add(names[name][method])
         for service, verb in cli_names(tree):
-            for name, (_, of_cli) in SERVICES.items():
-                operation = names.get(name, {}).get(verb.replace("-", "_"))
-                if of_cli == service and operation:
-                    found[name].add(operation)
+            if operation := names.get(service, {}).get(verb.replace("-", "_")):
+                found[service].add(operation)
     return found
 
 
