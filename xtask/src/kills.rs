@@ -26,8 +26,7 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<()> {
     let seed = arguments.seed.unwrap_or_else(|| std::process::id() ^ time_s());
     println!("{} rounds; again with: cargo x kills --rounds {0} --seed {seed}", arguments.rounds);
     let mut command = environment.pytest("test_cloudformation_kills.py")?;
-    // As long as it takes: each wait within a round has its own end.
-    command.args(["-s", "-v", "--timeout", "0"]);
+    command.args(["-s", "-v"]);
     if let Some(only) = &arguments.only {
         command.args(["-k", only]);
     }

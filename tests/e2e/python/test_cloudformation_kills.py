@@ -6,11 +6,15 @@ import os
 import random
 import time
 
+import pytest
+
 from load_balancing import eventually, free_port
 from stacks import BOOK, EXAMPLE
 
 ROUNDS = int(os.environ.get("MILLPOND_KILL_ROUNDS", "2"))
 SEED = int(os.environ.get("MILLPOND_KILL_SEED", "7"))
+# A round of the book's template takes half a minute on a quiet machine; each wait within it has its own end.
+pytestmark = pytest.mark.timeout(600 * ROUNDS)
 
 
 class Killer:
