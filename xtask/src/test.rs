@@ -118,7 +118,15 @@ fn node(environment: &Environment) -> Result<Totals> {
     ensure_installed("npm", &["nodejs", "npm"])?;
     let folder = environment.installed.join("node");
     std::fs::create_dir_all(&folder)?;
-    let files = ["package.json", "package-lock.json", "millpond.test.js", "capture.test.js", "program-of-2015.cjs"];
+    let files = [
+        "package.json",
+        "package-lock.json",
+        "millpond.test.js",
+        "capture.test.js",
+        "program-of-2015.cjs",
+        "cdk.test.js",
+        "cdk-app.cjs",
+    ];
     for file in files {
         std::fs::copy(environment.root.join("tests/e2e/node").join(file), folder.join(file))?;
     }

@@ -23,7 +23,7 @@ use crate::rows::{
     self, CHANGE_SETS, ChangeRow, ChangeSetRow, DetailRow, NAMES, OnFailure, Phase, STACKS, StackRow, TEMPLATES, Target,
 };
 use crate::service::CloudFormation;
-use crate::stacks::{check_name, operation, refuse_deployment, refuse_triggers, role_of};
+use crate::stacks::{check_name, looks_up_as, operation, refuse_deployment, refuse_triggers};
 
 /// What AWS says of a change set that would change nothing; `aws cloudformation deploy` looks for it.
 const NOTHING: &str =
@@ -40,9 +40,8 @@ fn refuse(input: &CreateChangeSetInput) -> Result<(), ApiError> {
     if let Some(mode) = &input.deployment_mode {
         return Err(errors::unsupported("DeploymentMode", mode));
     }
-    if input.import_existing_resources == Some(true) {
-        return Err(errors::unsupported("ImportExistingResources", true));
-    }
+    // ImportExistingResources, which CDK's bootstrap says, needs nothing refused: what exists already is not taken over,
+    // but fails its resource by its name.
     let name = &input.change_set_name;
     let fits = name.len() <= NAME_CHARACTERS_MAX
         && name.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -76,8 +75,7 @@ impl CloudFormation {
             ("UPDATE", None) => return Err(errors::stack_in_brackets(&input.stack_name)),
             (other, _) => return Err(errors::change_set_type(other)),
         };
-        // What the request asks for is looked up as the caller.
-        stack.acts_as = role_of(call);
+        stack.acts_as = looks_up_as(call, input.role_arn.as_ref(), &stack);
         let previous = input.use_previous_template.unwrap_or(false);
         let source = Source { body: input.template_body, url: input.template_url, previous };
         let text = self.inner.text(call, source, Some(&stack)).await?;

@@ -135,6 +135,11 @@ pub(crate) fn role_of(call: &Call) -> Option<String> {
     call.identity.session().map(|session| session.role_arn.to_string())
 }
 
+/// The role as which a request's parameters are looked up: the one that it gives to the stack, the stack's, the caller's.
+pub(crate) fn looks_up_as(call: &Call, given: Option<&String>, stack: &StackRow) -> Option<String> {
+    given.or(stack.role_arn.as_ref()).cloned().or_else(|| role_of(call))
+}
+
 /// The last part of a stack's ARN.
 fn uid_of(name: &str) -> Option<&str> {
     name.starts_with("arn:").then(|| name.rsplit('/').next()).flatten()
@@ -199,7 +204,8 @@ impl CloudFormation {
         let policy = self.policy_text(call, input.stack_policy_body, input.stack_policy_url).await?;
         let source = Source { body: input.template_body, url: input.template_url, previous: false };
         let text = self.inner.text(call, source, None).await?;
-        let stack = StackRow::blank(&self.inner, call, &input.stack_name);
+        let mut stack = StackRow::blank(&self.inner, call, &input.stack_name);
+        stack.acts_as = looks_up_as(call, input.role_arn.as_ref(), &stack);
         let (given, tags) = (prepare::given(input.parameters)?, prepare::tags(input.tags)?);
         let prepared = self.inner.prepare(&stack, text, given, tags, input.capabilities).await?;
         let wishes = Wishes {
@@ -222,8 +228,7 @@ impl CloudFormation {
         refuse_deployment(input.deployment_config.as_ref())?;
         self.inner.check_role(call, input.role_arn.as_deref()).await?;
         let mut stack = self.inner.stack(call, &input.stack_name, errors::stack_in_brackets).await?;
-        // What the request asks for is looked up as the caller.
-        stack.acts_as = role_of(call);
+        stack.acts_as = looks_up_as(call, input.role_arn.as_ref(), &stack);
         if !UPDATABLE.contains(&stack.status.as_str()) || stack.status == "REVIEW_IN_PROGRESS" {
             return Err(errors::cannot_be(&stack.id(), &stack.status, "updated"));
         }
