@@ -100,16 +100,9 @@ const get = (path) =>
     }).on("error", reject);
   });
 
-test("an app is bootstrapped, deployed, changed and destroyed", async (t) => {
+test("an app is bootstrapped, deployed, changed and destroyed", async () => {
   const clients = { endpoint, region: "us-east-1", credentials: { accessKeyId: "test", secretAccessKey: "test" } };
   const [sqs, s3] = [new SQS.SQSClient({ ...clients, useQueueUrlAsEndpoint: false }), new S3.S3Client({ ...clients, forcePathStyle: true })];
-
-  // CDK's bucket for assets has versions.
-  await s3.send(new S3.CreateBucketCommand({ Bucket: "probe" }));
-  const versions = { Bucket: "probe", VersioningConfiguration: { Status: "Enabled" } };
-  const lacking = await s3.send(new S3.PutBucketVersioningCommand(versions)).then(() => null, ({ name }) => name);
-  await s3.send(new S3.DeleteBucketCommand({ Bucket: "probe" }));
-  if (lacking === "NotImplemented") return t.skip("S3 has no versions yet");
 
   const [before, after] = await Promise.all([
     synth(),
