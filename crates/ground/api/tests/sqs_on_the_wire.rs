@@ -418,6 +418,22 @@ impl api::sts::Sts for Clerk {
             user_id: Some("000000000000".into()),
         })
     }
+
+    async fn assume_role(
+        &self,
+        _: &Call,
+        _: api::sts::AssumeRoleInput,
+    ) -> Result<api::sts::AssumeRoleOutput, ApiError> {
+        Err(ApiError::sender("AccessDenied", "no roles here"))
+    }
+
+    async fn get_session_token(
+        &self,
+        _: &Call,
+        _: api::sts::GetSessionTokenInput,
+    ) -> Result<api::sts::GetSessionTokenOutput, ApiError> {
+        Err(ApiError::sender("AccessDenied", "no sessions here"))
+    }
 }
 
 #[tokio::test]
