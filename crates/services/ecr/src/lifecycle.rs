@@ -116,7 +116,7 @@ fn check_selection(selection: &Map<String, Value>) -> Result<(), ApiError> {
     } else if selection.contains_key("countUnit") {
         return Err(errors::lifecycle("countUnit goes with countType sinceImagePushed only"));
     }
-    if !selection.get("countNumber").and_then(Value::as_u64).is_some_and(|count| count > 0) {
+    if selection.get("countNumber").and_then(Value::as_u64).is_none_or(|count| count == 0) {
         return Err(errors::lifecycle("countNumber must be a positive number"));
     }
     let names_tags = ["tagPrefixList", "tagPatternList"]

@@ -21,13 +21,13 @@ pub(crate) enum Scope {
 pub(crate) struct Filters(Vec<Filter>);
 
 struct Filter {
-    key: Key,
+    key: FilterKey,
     option: Match,
     values: Vec<String>,
 }
 
 #[derive(PartialEq, Eq)]
-enum Key {
+enum FilterKey {
     Name,
     Type,
     KeyId,
@@ -71,51 +71,51 @@ impl Filters {
 
     /// Whether versions are asked for by their labels.
     pub(crate) fn ask_for_labels(&self) -> bool {
-        self.0.iter().any(|filter| filter.key == Key::Label)
+        self.0.iter().any(|filter| filter.key == FilterKey::Label)
     }
 
     /// The label by which a version was found.
     pub(crate) fn label_of<'a>(&self, version: &'a VersionRow) -> Option<&'a String> {
-        let filter = self.0.iter().find(|filter| filter.key == Key::Label)?;
+        let filter = self.0.iter().find(|filter| filter.key == FilterKey::Label)?;
         version.labels.iter().find(|label| filter.matches(label))
     }
 }
 
-fn key(name: &str) -> Option<Key> {
+fn key(name: &str) -> Option<FilterKey> {
     Some(match name {
-        "Name" => Key::Name,
-        "Type" => Key::Type,
-        "KeyId" => Key::KeyId,
-        "Path" => Key::Path,
-        "Label" => Key::Label,
-        "Tier" => Key::Tier,
-        "DataType" => Key::DataType,
-        _ => Key::Tag(name.strip_prefix("tag:").filter(|tag| !tag.is_empty())?.to_owned()),
+        "Name" => FilterKey::Name,
+        "Type" => FilterKey::Type,
+        "KeyId" => FilterKey::KeyId,
+        "Path" => FilterKey::Path,
+        "Label" => FilterKey::Label,
+        "Tier" => FilterKey::Tier,
+        "DataType" => FilterKey::DataType,
+        _ => FilterKey::Tag(name.strip_prefix("tag:").filter(|tag| !tag.is_empty())?.to_owned()),
     })
 }
 
-fn check_scope(key: &Key, name: &str, scope: Scope) -> Result<(), ApiError> {
+fn check_scope(key: &FilterKey, name: &str, scope: Scope) -> Result<(), ApiError> {
     match scope {
-        Scope::Describe if *key == Key::Label => {
+        Scope::Describe if *key == FilterKey::Label => {
             Err(errors::filter_key(name, &["Path", "Name", "Type", "KeyId", "Tier"]))
         }
-        Scope::ByPath if !matches!(key, Key::Type | Key::KeyId | Key::Label) => {
+        Scope::ByPath if !matches!(key, FilterKey::Type | FilterKey::KeyId | FilterKey::Label) => {
             Err(errors::filter_key(name, &["Type", "KeyId"]))
         }
         _ => Ok(()),
     }
 }
 
-fn read(key: Key, filter: ParameterStringFilter) -> Result<Filter, ApiError> {
+fn read(key: FilterKey, filter: ParameterStringFilter) -> Result<Filter, ApiError> {
     let ParameterStringFilter { key: name, option, values } = filter;
     // A tag may be asked for whatever its value.
-    if values.is_empty() && !matches!(key, Key::Tag(_)) {
+    if values.is_empty() && !matches!(key, FilterKey::Tag(_)) {
         return Err(errors::filter_without_values(&name));
     }
     let valid: &[&str] = match key {
-        Key::Path => &["Recursive", "OneLevel"],
-        Key::Name => &["BeginsWith", "Equals", "Contains"],
-        Key::Tag(_) => &["Equals"],
+        FilterKey::Path => &["Recursive", "OneLevel"],
+        FilterKey::Name => &["BeginsWith", "Equals", "Contains"],
+        FilterKey::Tag(_) => &["Equals"],
         _ => &["BeginsWith", "Equals"],
     };
     if let Some(option) = option.as_deref().filter(|option| !valid.contains(option)) {
@@ -125,19 +125,19 @@ fn read(key: Key, filter: ParameterStringFilter) -> Result<Filter, ApiError> {
         Some("BeginsWith") => Match::BeginsWith,
         Some("Contains") => Match::Contains,
         Some("Recursive") => Match::Recursive,
-        _ if key == Key::Path => Match::OneLevel,
+        _ if key == FilterKey::Path => Match::OneLevel,
         _ => Match::Equals,
     };
     let known: &[&str] = match key {
-        Key::Type if option == Match::Equals => &TYPES,
-        Key::Tier if option == Match::Equals => &TIERS,
+        FilterKey::Type if option == Match::Equals => &TYPES,
+        FilterKey::Tier if option == Match::Equals => &TIERS,
         _ => &[],
     };
     for value in &values {
         if !known.is_empty() && !known.contains(&value.as_str()) {
             return Err(errors::filter_value(value, known));
         }
-        if key == Key::Path {
+        if key == FilterKey::Path {
             names::hierarchy(value)?;
         }
     }
@@ -147,14 +147,14 @@ fn read(key: Key, filter: ParameterStringFilter) -> Result<Filter, ApiError> {
 impl Filter {
     fn passes(&self, found: &Found) -> bool {
         match &self.key {
-            Key::Name => self.matches_path(&found.path),
-            Key::Path => self.values.iter().any(|value| self.holds(value, &found.path)),
-            Key::Type => self.matches(&found.version.kind),
-            Key::KeyId => found.version.key_id.as_deref().is_some_and(|key| self.matches(key)),
-            Key::Label => found.version.labels.iter().any(|label| self.matches(label)),
-            Key::Tier => self.matches(&found.version.tier),
-            Key::DataType => self.matches(&found.version.data_type),
-            Key::Tag(tag) => match found.parameter.tags.get(tag) {
+            FilterKey::Name => self.matches_path(&found.path),
+            FilterKey::Path => self.values.iter().any(|value| self.holds(value, &found.path)),
+            FilterKey::Type => self.matches(&found.version.kind),
+            FilterKey::KeyId => found.version.key_id.as_deref().is_some_and(|key| self.matches(key)),
+            FilterKey::Label => found.version.labels.iter().any(|label| self.matches(label)),
+            FilterKey::Tier => self.matches(&found.version.tier),
+            FilterKey::DataType => self.matches(&found.version.data_type),
+            FilterKey::Tag(tag) => match found.parameter.tags.get(tag) {
                 Some(value) => self.values.is_empty() || self.matches(value),
                 None => false,
             },

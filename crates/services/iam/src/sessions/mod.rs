@@ -39,6 +39,11 @@ pub(crate) const KIND: &str = "ASIA";
 /// How many open tokens are remembered, and how many roles' policies. Beyond it they are opened and parsed again.
 const REMEMBERED_MAX: usize = 1_024;
 
+/// A role's policies, with the revisions of everything that they were parsed from.
+type Parsed = (Vec<Revision>, Arc<Policies>);
+/// An instance's id, and its role's.
+type InstanceAndRole = (Box<str>, Box<str>);
+
 /// Temporary credentials. Share it.
 pub struct Sessions {
     pub(crate) store: Store,
@@ -47,10 +52,10 @@ pub struct Sessions {
     ids: Arc<dyn Ids>,
     /// By token. Only tokens that opened get here.
     open: RwLock<HashMap<Box<str>, Arc<OpenSession>>>,
-    /// Roles' policies by the role's id, with the revisions of everything that they were parsed from.
-    parsed: RwLock<HashMap<Box<str>, (Vec<Revision>, Arc<Policies>)>>,
-    /// What instances were told last, by instance and role.
-    pub(crate) instances: RwLock<HashMap<(Box<str>, Box<str>), TemporaryCredentials>>,
+    /// By the role's id.
+    parsed: RwLock<HashMap<Box<str>, Parsed>>,
+    /// What instances were told last.
+    pub(crate) instances: RwLock<HashMap<InstanceAndRole, TemporaryCredentials>>,
 }
 
 /// A token that was opened.
