@@ -1,12 +1,11 @@
 //! The operations, by their forms and their XML, and the port to load balancers.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use api::iam::Iam as _;
 use api::iam::*;
-use api::{AccountId, Call, Endpoint, Identity, Principal, Protocol, Region, RequestId};
+use api::{AccountId, Call, Principal};
 use bytes::Bytes;
 use host::Timestamp;
 use host::sim::{Seed, SimClock, SimIds};
@@ -30,18 +29,9 @@ fn iam_in(store: &Store, key: u8) -> Result<super::Iam, KeysError> {
 }
 
 fn call(account: &str, principal: Principal) -> Call {
-    Call {
-        identity: Identity { principal, account: AccountId::parse(account).unwrap() },
-        region: Region::parse("us-east-1").unwrap(),
-        request_id: RequestId("r".into()),
-        endpoint: Endpoint { scheme: "http", authority: "localhost:4566".into() },
-        path: "/".into(),
-        protocol: Protocol::Query,
-        source_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        trace_header: None,
-        user_agent: None,
-        referer: None,
-    }
+    let mut call = crate::testing::call(principal);
+    call.identity.account = AccountId::parse(account).unwrap();
+    call
 }
 
 fn root(account: &str) -> Call {
